@@ -1,0 +1,51 @@
+//! The public face of the spec: the example parses to the right values, and every mistake has its exact message.
+
+use sealstone_spec::{
+    Attestation, Boot, FirmwareFile, FirmwarePlatform, Isa, KernelHeader, PcrBank, Platform, Repository, Sha256, SourceOrigin,
+    Spec,
+};
+
+const EXAMPLE: &str = include_str!("example.yaml");
+const FILE: &str = "image/inference.yaml";
+
+fn example() -> Spec {
+    Spec::parse(FILE, EXAMPLE).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_example_parses() {
+    let spec = example();
+    assert_eq!(spec.sha256, Sha256::of(EXAMPLE.as_bytes()));
+    assert_eq!((spec.image.name.as_str(), spec.image.version.as_str(), spec.image.epoch), ("inference", "0.1.0", 1_783_296_000));
+    let trixie = &spec.archives[&"trixie".parse().unwrap()];
+    assert_eq!((trixie.repository, trixie.suite.as_str()), (Repository::Debian, "trixie"));
+    assert_eq!(trixie.snapshot.to_string(), "20260913T000000Z");
+    assert_eq!(trixie.also[0].repository, Repository::DebianSecurity);
+    assert_eq!(trixie.also[0].keys.as_str(), "keys/debian-security.asc");
+    let build = &spec.roots[&"build".parse().unwrap()];
+    assert_eq!(build.packages.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["gcc", "g++", "make"]);
+    assert_eq!(build.links[&"usr/bin/sh".parse().unwrap()], "dash");
+    let linux = &spec.sources[&"linux".parse().unwrap()];
+    assert_eq!(linux.origin, SourceOrigin::Package("linux-source-6.12".parse().unwrap()));
+    assert_eq!(linux.version.as_ref().map(|version| version.as_str()), Some("6.12.107-1"));
+    assert_eq!(spec.userland.isa, Isa::V3);
+    assert_eq!(spec.network.port, 8080);
+    assert_eq!(spec.attestation, Attestation::Required);
+    assert_eq!(spec.models, []);
+}
+
+#[test]
+fn the_examples_profiles() {
+    let spec = example();
+    let [snp, tdx, tpm] = spec.profiles.as_slice() else { panic!("three profiles") };
+    assert_eq!(snp.firmware, FirmwareFile::Built(FirmwarePlatform::AmdSev));
+    let Platform::SevSnp(params) = &snp.platform else { panic!("{snp:?}") };
+    assert_eq!(params.vcpu_types, ["EPYC-v4", "EPYC-Milan", "EPYC-Genoa"]);
+    assert_eq!((params.guest_features, params.vcpus.as_slice()), (1, [1, 2, 4, 8].as_slice()));
+    let Platform::Tdx(params) = &tdx.platform else { panic!("{tdx:?}") };
+    assert_eq!(params.kernel_header, [KernelHeader::Raw, KernelHeader::Patched]);
+    let Platform::Tpm2(params) = &tpm.platform else { panic!("{tpm:?}") };
+    assert_eq!((params.bank, tpm.boot, tpm.platform.tee()), (PcrBank::Sha256, Boot::Disk, "tpm2"));
+    let FirmwareFile::InRoot { root, path } = &tpm.firmware else { panic!("{tpm:?}") };
+    assert_eq!((root.as_str(), path.as_str()), ("run", "usr/share/OVMF/OVMF_CODE_4M.fd"));
+}
