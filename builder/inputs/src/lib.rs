@@ -1,1 +1,23 @@
-//! (in work)
+//! Inputs of a build: where they come from, how they are checked, where they are kept. The only network user.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`Store`] | content-addressed files; nothing is trusted that was not hashed |
+//! | [`Mirrors`] | where files may come from and in which order they are asked; no mirror is trusted |
+//! | [`fetch_all`] | brings files into the store, several at once |
+//! | [`Event`], [`Progress`] | what fetching tells whoever watches |
+//! | [`InputsError`] | what can go wrong and what it implies |
+
+mod error;
+mod fetch;
+mod http;
+mod mirrors;
+mod progress;
+mod store;
+
+pub use error::{Holder, InputsError, Result, WrongBytes};
+pub use fetch::{Failure, FetchReport, Want, fetch_all};
+pub use http::{Network, Patience};
+pub use mirrors::{AptFile, Archive, ArchiveRef, Mirrors, SNAPSHOT_ARCHIVE, Settings};
+pub use progress::{Event, Progress, Silent};
+pub use store::{Condition, Expect, Hashing, Scratch, Store, StoreGuard, remove_tree};
