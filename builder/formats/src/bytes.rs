@@ -1,0 +1,107 @@
+//! Checked access to bytes that somebody else wrote, and the field tables that name what stands where.
+
+/// `len` bytes from `at`, or `None` where they reach past the end.
+pub(crate) fn slice(bytes: &[u8], at: usize, len: usize) -> Option<&[u8]> {
+    bytes.get(at..at.checked_add(len)?)
+}
+
+/// `N` bytes from `at`.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    slice(bytes, at, N)?.try_into().ok()
+}
+
+/// A little-endian 16-bit number.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_le_bytes)
+}
+
+/// A little-endian 32-bit number.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_le_bytes)
+}
+
+/// A little-endian 64-bit number.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    array(bytes, at).map(u64::from_le_bytes)
+}
+
+/// Overwrites bytes in place; `None`, and nothing written, where they don't fit.
+pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
+    let end = at.checked_add(value.len())?;
+    bytes.get_mut(at..end)?.copy_from_slice(value);
+    Some(())
+}
+
+/// Whether nothing but zeros stands here.
+pub(crate) fn all_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// `value` rounded up to a multiple of `unit`; `None` on overflow or for a `unit` of zero.
+pub(crate) fn round_up(value: u64, unit: u64) -> Option<u64> {
+    value.checked_next_multiple_of(unit)
+}
+
+/// Where the two differ first; the end of the shorter one if that is all there is to tell.
+pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    match a.iter().zip(b).position(|(x, y)| x != y) {
+        Some(at) => Some(at),
+        None if a.len() == b.len() => None,
+        None => Some(a.len().min(b.len())),
+    }
+}
+
+/// One field of a fixed-size record.
+pub(crate) struct Field {
+    /// As the format's specification calls it, spelled out.
+    pub(crate) name: &'static str,
+    /// First byte, from the start of the record.
+    pub(crate) at: usize,
+    /// Bytes.
+    pub(crate) len: usize,
+}
+
+/// The field of `fields` that byte `at` of a record belongs to.
+pub(crate) fn field_at(fields: &'static [Field], at: usize) -> Option<&'static Field> {
+    fields.iter().find(|field| at >= field.at && at - field.at < field.len)
+}
+
+/// "field mtime", or "byte 7" where the table has no name for it.
+pub(crate) fn field_name(fields: &'static [Field], at: usize) -> String {
+    match field_at(fields, at) {
+        Some(field) => format!("field {}", field.name),
+        None => format!("byte {at}"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record's table must cover the record without gap or overlap; every format's tests call this.
+    pub(crate) fn assert_covers(fields: &[Field], len: usize) {
+        let mut at = 0;
+        for field in fields {
+            assert_eq!(field.at, at, "field {} doesn't follow its predecessor", field.name);
+            at += field.len;
+        }
+        assert_eq!(at, len);
+    }
+
+    #[test]
+    fn access_past_the_end_is_none() {
+        assert_eq!(u32_at(&[1, 0, 0, 0], 0), Some(1));
+        assert_eq!(u32_at(&[1, 0, 0, 0], 1), None);
+        assert_eq!(u16_at(&[], usize::MAX), None);
+        let mut bytes = [0u8; 4];
+        assert_eq!(put(&mut bytes, 3, &[1, 2]), None);
+        assert_eq!(bytes, [0; 4]);
+    }
+
+    #[test]
+    fn the_first_difference_counts_missing_bytes() {
+        assert_eq!(first_difference(b"abc", b"abc"), None);
+        assert_eq!(first_difference(b"abc", b"axc"), Some(1));
+        assert_eq!(first_difference(b"abc", b"ab"), Some(2));
+    }
+}
