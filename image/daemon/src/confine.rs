@@ -1,0 +1,115 @@
+//! The rights that the front gives up before it meets the network: files, network, and most system calls.
+//!
+//! init has already taken root, capabilities, privileges by exec, and the environment. The rest is better done here than
+//! before the exec, because the list is then what serving needs, without what starting needs (exec, open, bind).
+
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+
+/// Which step of the confinement failed. The image's kernel is fixed, so each is a fault of the image: the kernel's
+/// configuration lacks something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfineError {
+    /// The kernel has no landlock, or an older one than this asks for.
+    #[error("landlock")]
+    Landlock,
+    /// The process could be traced or leave a core dump.
+    #[error("dumpable flag")]
+    Dumpable,
+    /// The kernel didn't take the system-call filter.
+    #[error("seccomp")]
+    Seccomp,
+}
+
+/// Landlock's version in Linux 6.12, the image's kernel. With `HardRequirement` an older kernel is an error, not a
+/// weaker confinement.
+const LANDLOCK: ABI = ABI::V6;
+
+/// Gives up everything but serving what is already open; `evidence` are files or folders that stay readable and writable
+/// as far as they exist. For all threads, for good.
+pub fn confine(evidence: &[&Path]) -> Result<(), ConfineError> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|_| ConfineError::Dumpable)?;
+    restrict_files(evidence).map_err(|_| ConfineError::Landlock).and_then(|status| match status {
+        RulesetStatus::FullyEnforced => Ok(()),
+        _ => Err(ConfineError::Landlock),
+    })?;
+    let filter = system_call_filter().map_err(|_| ConfineError::Seccomp)?;
+    seccompiler::apply_filter_all_threads(&filter).map_err(|_| ConfineError::Seccomp)
+}
+
+/// No file but `evidence`, no new listening or outgoing TCP connection, no signal or abstract socket to another process.
+fn restrict_files(evidence: &[&Path]) -> Result<RulesetStatus, RulesetError> {
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .scope(Scope::from_all(LANDLOCK))?
+        .create()?;
+    for path in evidence {
+        if let Ok(handle) = PathFd::new(path) {
+            rules = rules.add_rule(PathBeneath::new(handle, AccessFs::ReadFile | AccessFs::WriteFile))?;
+        }
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}
+
+/// Calls that serving makes with any arguments. The reason for each group is the part of the program that makes it.
+const CALLS: &[libc::c_long] = &[
+    // Event loop.
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_ctl,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    // Sockets that are open or come in. `socket`, `bind`, `listen` and `connect` aren't here.
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockopt,
+    libc::SYS_shutdown,
+    libc::SYS_close,
+    // Memory. `mmap` and `mprotect` stand below with conditions.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    // Seeds of hash tables.
+    libc::SYS_getrandom,
+    // The end, including a panic's.
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Every other call kills the process: there is no legitimate one, so a caller is an intruder or the list is wrong, and
+/// in both cases the machine should end.
+fn system_call_filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|call| (*call, vec![])).collect();
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![SeccompRule::new(vec![not_executable()?])?]);
+    }
+    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
+}
+
+/// The protection, third argument of `mmap` and `mprotect`, lacks `PROT_EXEC`: no code but the measured program's.
+fn not_executable() -> Result<SeccompCondition, seccompiler::BackendError> {
+    let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
+    SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(exec), 0)
+}

@@ -1,0 +1,179 @@
+//! What is answered. Pure: a request's method and path in, a response out.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use sealstone_config::{MeasuredConfig, Name};
+use serde::Serialize;
+
+use crate::evidence::Kind;
+
+/// Header of `/v1/attested-config`: the SHA-256 of the body, in lower-case hex.
+pub const CONFIG_SHA256: &str = "sealstone-config-sha256";
+/// Header of `/v1/attested-config`: the kind of evidence that this machine can give.
+pub const EVIDENCE: &str = "sealstone-evidence";
+
+/// The answers, which are all known before the first request.
+#[derive(Debug)]
+pub struct Front {
+    health: Bytes,
+    config: Bytes,
+    config_sha256: String,
+    evidence: Kind,
+}
+
+impl Front {
+    /// A front for this configuration and evidence; `packs` is the folder where init mounts model packs.
+    pub fn new(measured: &MeasuredConfig, evidence: Kind, packs: &Path) -> Front {
+        Front {
+            health: Health::new(measured, evidence, packs).to_json(),
+            config: Bytes::copy_from_slice(measured.bytes()),
+            config_sha256: measured.sha256().to_string(),
+            evidence,
+        }
+    }
+
+    /// The response to `method` on `path`. Queries aren't part of any of the API's paths, so one makes it another path.
+    pub fn answer(&self, method: &Method, path_and_query: &str) -> Response<Full<Bytes>> {
+        let answer: fn(&Front) -> Response<Full<Bytes>> = match path_and_query {
+            "/healthz" => Front::healthz,
+            "/v1/attested-config" => Front::attested_config,
+            _ => return problem(StatusCode::NOT_FOUND, "not_found"),
+        };
+        if *method == Method::GET || *method == Method::HEAD {
+            return answer(self);
+        }
+        let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+    }
+
+    fn healthz(&self) -> Response<Full<Bytes>> {
+        json(StatusCode::OK, self.health.clone())
+    }
+
+    fn attested_config(&self) -> Response<Full<Bytes>> {
+        let mut response = json(StatusCode::OK, self.config.clone());
+        let headers = response.headers_mut();
+        if let Ok(digest) = HeaderValue::from_str(&self.config_sha256) {
+            headers.insert(CONFIG_SHA256, digest);
+        }
+        headers.insert(EVIDENCE, HeaderValue::from_static(self.evidence.as_str()));
+        response
+    }
+}
+
+/// `/healthz`: the stages of coming up, in their order.
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    evidence: Kind,
+    stages: [Stage; 4],
+    models: Vec<ModelHealth<'a>>,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    name: &'static str,
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct ModelHealth<'a> {
+    name: &'a Name,
+    state: &'static str,
+}
+
+impl<'a> Health<'a> {
+    /// The front starts after init has done its part, so three stages are behind us; packs may be missing if optional.
+    fn new(measured: &'a MeasuredConfig, evidence: Kind, packs: &Path) -> Health<'a> {
+        let models: Vec<_> = measured.config().models.iter().map(|m| {
+            let present = packs.join(m.name.as_str()).join(m.file.as_str()).is_file();
+            ModelHealth { name: &m.name, state: if present { "mounted" } else { "missing" } }
+        }).collect();
+        let complete = models.iter().all(|m| m.state == "mounted");
+        let ready = |name| Stage { name, state: "ready" };
+        let packs = Stage { name: "packs", state: if complete { "ready" } else { "degraded" } };
+        let status = if complete { "ready" } else { "degraded" };
+        Health { status, evidence, stages: [ready("config"), ready("network"), packs, ready("evidence")], models }
+    }
+
+    fn to_json(&self) -> Bytes {
+        // Names and numbers only: this cannot fail, and an empty body would show if it did.
+        Bytes::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// An error in the shape that OpenAI's clients read. The code is fixed text: nothing of the request comes back.
+fn problem(status: StatusCode, code: &'static str) -> Response<Full<Bytes>> {
+    let body = format!(r#"{{"error":{{"code":"{code}","message":"{code}","param":null,"type":"invalid_request_error"}}}}"#);
+    json(status, Bytes::from(body))
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"m.gguf","name":"here","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192},{"file":"m.gguf","name":"missing","required":false,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+
+    fn front() -> Front {
+        let packs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(packs.path().join("here")).unwrap();
+        std::fs::write(packs.path().join("here/m.gguf"), "x").unwrap();
+        Front::new(&MeasuredConfig::parse(CONFIG.into()).unwrap(), Kind::Tpm2, packs.path())
+    }
+
+    #[test]
+    fn routes() {
+        let table = [
+            (Method::GET, "/healthz", 200),
+            (Method::HEAD, "/healthz", 200),
+            (Method::POST, "/healthz", 405),
+            (Method::GET, "/v1/attested-config", 200),
+            (Method::DELETE, "/v1/attested-config", 405),
+            (Method::GET, "/healthz?a=b", 404),
+            (Method::GET, "/healthz/", 404),
+            (Method::GET, "//healthz", 404),
+            (Method::GET, "/v1/../healthz", 404),
+            (Method::GET, "/", 404),
+            (Method::OPTIONS, "*", 404),
+            (Method::POST, "/v1/chat/completions", 404),
+        ];
+        let front = front();
+        for (method, path, status) in table {
+            let response = front.answer(&method, path);
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
+            assert_eq!(response.headers().contains_key(ALLOW), status == 405, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn health_names_every_model() {
+        let health: serde_json::Value = serde_json::from_slice(&front().health).unwrap();
+        let states = serde_json::json!([{"name": "here", "state": "mounted"}, {"name": "missing", "state": "missing"}]);
+        assert_eq!(health["models"], states);
+        assert_eq!(health["status"], "degraded");
+        assert_eq!(health["evidence"], "tpm2");
+        let names: Vec<_> = health["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["config", "network", "packs", "evidence"]);
+    }
+
+    #[test]
+    fn errors_are_json_and_repeat_nothing() {
+        let response = front().answer(&Method::GET, "/secret");
+        let body = format!("{:?}", response.body());
+        assert!(body.contains("not_found") && !body.contains("secret"), "{body}");
+    }
+}

@@ -1,0 +1,63 @@
+//! From an exec by init to a confined process that serves.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use sealstone_config::MeasuredConfig;
+
+use crate::confine;
+use crate::event::{self, Event, Refusal};
+use crate::evidence::Sources;
+use crate::front::Front;
+use crate::server::{self, Limits};
+
+/// Where init mounts model packs.
+const PACKS: &str = "/packs";
+
+/// What the front writes to its standard output once it listens and is confined. init waits for exactly this.
+const READY: &[u8] = b"ready\n";
+
+/// Comes up and serves; returns only if it can't.
+pub fn run() -> Result<Infallible, Refusal> {
+    if rustix::process::geteuid().is_root() {
+        return Err(Refusal::Privileged);
+    }
+    let measured = read_config(Path::new(sealstone_config::PATH))?;
+    let sources = Sources::system();
+    let evidence = sources.choose(measured.config().attestation).ok_or(Refusal::NoEvidence)?;
+    event::log(&Event::Evidence(evidence));
+
+    let port = measured.config().network.port.get();
+    let listener = listen(port).map_err(|e| Refusal::Listen(event::errno(&e)))?;
+    let front = Arc::new(Front::new(&measured, evidence, Path::new(PACKS)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = runtime.map_err(|e| Refusal::Runtime(event::errno(&e)))?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(|e| Refusal::Runtime(event::errno(&e)))?
+    };
+
+    confine::confine(&[sources.tsm_entry.as_path(), sources.tpm.as_path()]).map_err(Refusal::Confine)?;
+    event::log(&Event::Listening { port });
+    std::io::stdout().write_all(READY).map_err(|e| Refusal::Status(event::errno(&e)))?;
+    runtime.block_on(server::serve(listener, front, Limits::DEFAULT)).map_err(|_| Refusal::Ended)
+}
+
+fn read_config(path: &Path) -> Result<MeasuredConfig, Refusal> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(sealstone_config::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|e| Refusal::ConfigUnreadable(event::errno(&e)))?;
+    MeasuredConfig::parse(bytes).map_err(|_| Refusal::ConfigInvalid)
+}
+
+fn listen(port: u16) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

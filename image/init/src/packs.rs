@@ -1,0 +1,162 @@
+//! Model packs: found by content, bound by dm-verity to the measured root, mounted read-only.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::mount::{MountFlags, mount};
+use sealstone_config::{BLOCK, Digest, Model};
+use sha2::Digest as _;
+
+use crate::dm::{DeviceMapper, Verity};
+use crate::fatal::{Context, Fatal};
+use crate::{console, mounts};
+
+/// Where packs are mounted, each under its model's name.
+const PACKS: &str = "/packs";
+
+/// Blocks between a pack's data and the first block of its hash tree. The one block is where veritysetup(8) keeps a
+/// superblock, so that this tool can check a pack; here it is skipped, because all parameters are measured.
+const SUPERBLOCK_BLOCKS: u64 = 1;
+
+/// How long a required pack's disk may take to appear.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Brings every pack up that a disk holds. A required one that none holds is fatal, an optional one is reported.
+pub(crate) fn bring_up(models: &[Model]) -> Result<(), Fatal> {
+    if models.is_empty() {
+        return Ok(());
+    }
+    mounts::folder(PACKS)?;
+    let mapper = DeviceMapper::open().doing("opening the device mapper")?;
+    for (model, disk) in models.iter().zip(find(models)?) {
+        match disk {
+            Some(disk) => attach(&mapper, model, &disk)?,
+            None if model.required => return Err(Fatal::NoPack(model.name.clone())),
+            None => console::say(&format!("pack {} is on no disk, going on without it", model.name)),
+        }
+    }
+    Ok(())
+}
+
+/// For each model the disk that holds its pack. Looks again while a required one is missing, for a bounded time.
+fn find(models: &[Model]) -> Result<Vec<Option<PathBuf>>, Fatal> {
+    let start = Instant::now();
+    loop {
+        let disks = virtio_disks(Path::new("/sys/block")).doing("listing disks")?;
+        let found: Vec<_> = models.iter().map(|m| disks.iter().find(|d| holds(d, m)).cloned()).collect();
+        let missing = models.iter().zip(&found).any(|(m, disk)| m.required && disk.is_none());
+        if !missing || start.elapsed() >= PATIENCE {
+            return Ok(found);
+        }
+        sleep(PAUSE);
+    }
+}
+
+/// The virtio block devices, by name, so that the choice between two equal disks doesn't vary.
+fn virtio_disks(sys_block: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(sys_block)? {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(|n| n.starts_with("vd")) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names.iter().map(|name| Path::new("/dev").join(name)).collect())
+}
+
+/// Whether the top hash block on `disk` is the one that the model's root names. Only those 4096 bytes are looked at, and
+/// only through SHA-256. A disk that can't be read there doesn't hold the pack.
+fn holds(disk: &Path, model: &Model) -> bool {
+    let read = || -> Option<Digest> {
+        let offset = tree_start(model)?.checked_mul(BLOCK)?;
+        let mut block = [0u8; BLOCK as usize];
+        File::open(disk).ok()?.read_exact_at(&mut block, offset).ok()?;
+        Some(root_of(&model.salt, &block))
+    };
+    read() == Some(model.root)
+}
+
+/// First block of the hash tree, which is its top. Source: Linux, Documentation/admin-guide/device-mapper/verity.rst.
+fn tree_start(model: &Model) -> Option<u64> {
+    model.size.blocks().checked_add(SUPERBLOCK_BLOCKS)
+}
+
+/// dm-verity's version 1 hash: salt first.
+fn root_of(salt: &Digest, block: &[u8]) -> Digest {
+    let hash = sha2::Sha256::new().chain_update(salt.as_bytes()).chain_update(block).finalize();
+    Digest::from_bytes(hash.into())
+}
+
+/// From here the kernel checks every block against the measured root; what is on the disk no longer matters.
+fn attach(mapper: &DeviceMapper, model: &Model, disk: &Path) -> Result<(), Fatal> {
+    let doing = format!("bringing up pack {}", model.name);
+    let start = tree_start(model).ok_or_else(|| std::io::Error::other("size")).doing(&doing)?;
+    let verity = Verity {
+        name: &model.name,
+        disk,
+        data_blocks: model.size.blocks(),
+        tree_start: start,
+        root: &model.root,
+        salt: &model.salt,
+    };
+    let device = mapper.create_verity(&verity).doing(&doing)?;
+    let target = format!("{PACKS}/{}", model.name);
+    mounts::folder(&target)?;
+    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount(&device, target.as_str(), "erofs", flags, Some(c"")).doing(&doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(size: u64, root: Digest, salt: Digest) -> Model {
+        let text = |s: &str| s.to_owned();
+        Model {
+            file: text("m.gguf").try_into().unwrap(),
+            name: text("m").try_into().unwrap(),
+            required: true,
+            root,
+            salt,
+            size: size.try_into().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_pack_is_known_by_its_top_hash_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("vda");
+        let salt = Digest::of(b"salt");
+        let mut bytes = vec![0u8; 4 * 4096];
+        bytes[3 * 4096..].fill(7);
+        fs::write(&disk, &bytes).unwrap();
+        let mut salted = salt.as_bytes().to_vec();
+        salted.extend([7u8; 4096]);
+        let root = Digest::of(&salted);
+
+        assert!(holds(&disk, &model(8192, root, salt)));
+        assert!(!holds(&disk, &model(8192, root, Digest::of(b"other"))), "another salt");
+        assert!(!holds(&disk, &model(3 * 4096, root, salt)), "another size, beyond the disk's end");
+        assert!(!holds(&folder.path().join("vdb"), &model(8192, root, salt)), "no such disk");
+        bytes[3 * 4096 + 1] ^= 1;
+        fs::write(&disk, &bytes).unwrap();
+        assert!(!holds(&disk, &model(8192, root, salt)), "one bit");
+        fs::write(&disk, &bytes[..4 * 4096 - 1]).unwrap();
+        assert!(!holds(&disk, &model(8192, root, salt)), "cut");
+    }
+
+    #[test]
+    fn only_virtio_disks_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["vdb", "sda", "dm-0", "loop0", "vda", "nvme0n1", "vdaa"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let disks = virtio_disks(folder.path()).unwrap();
+        assert_eq!(disks, ["/dev/vda", "/dev/vdaa", "/dev/vdb"].map(PathBuf::from));
+    }
+}
