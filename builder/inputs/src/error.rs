@@ -67,6 +67,14 @@ pub enum InputsError {
         /// The true size, in bytes.
         actual: u64,
     },
+    /// Every mirror was asked for an index of an archive and none gave an acceptable one.
+    #[error("{}", crate::index::describe(path, tried))]
+    NoIndex {
+        /// The index, below the archive's base.
+        path: String,
+        /// Every mirror that was asked, and what came of it, in order.
+        tried: Vec<(String, String)>,
+    },
     /// Every mirror was asked for these files and none gave the right bytes.
     #[error("{}", crate::fetch::describe_failures(.0))]
     Unavailable(Vec<Failure>),
@@ -112,6 +120,15 @@ pub enum WrongBytes {
         /// What was promised.
         expected: Sha256,
     },
+    /// Unpacked, the bytes are more than they may be. They were not unpacked further.
+    #[error("unpacks to more than {limit} bytes")]
+    TooBig {
+        /// How many bytes they may be.
+        limit: u64,
+    },
+    /// The compression format is broken.
+    #[error("cannot be unpacked: {0}")]
+    Corrupt(String),
 }
 
 /// The process that holds the lock of a store.

@@ -10,12 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sealstone_spec::Sha256;
+use sealstone_spec::{Lock, LockedFile, Sha256};
 
 use crate::error::{InputsError, IoContext, Result, WrongBytes};
-use crate::http::{Refusal, io_refusal};
+use crate::http::Refusal;
 use crate::mirrors::{ArchiveRef, Location, Mirror, Mirrors};
 use crate::progress::{Event, Progress};
+use crate::retry::{self, Source, Trouble};
 use crate::store::{Condition, Expect, Store};
 
 /// After so many files that nobody has, no further ones are started: the list is long enough to act on.
@@ -37,6 +38,19 @@ pub struct Want {
     pub pool_path: Option<String>,
     /// The archive that had it when it was locked.
     pub archive: Option<ArchiveRef>,
+}
+
+impl Want {
+    /// A file of a lock.
+    pub fn of(lock: &Lock, file: &LockedFile) -> Want {
+        Want {
+            sha256: file.sha256,
+            size: file.size,
+            what: format!("{} {} {}", if file.arch == "source" { "source file" } else { "package" }, file.name, file.version),
+            pool_path: Some(file.path.to_string()),
+            archive: ArchiveRef::of(lock, file),
+        }
+    }
 }
 
 /// What fetching came to.
@@ -156,14 +170,6 @@ struct State {
     refused: Vec<(String, String, String)>,
 }
 
-/// Why a file did not come from a mirror.
-enum Trouble {
-    /// The mirror's fault; the next one may do better.
-    Mirror(Refusal),
-    /// The store's fault; no mirror can help.
-    Store(InputsError),
-}
-
 impl Run<'_> {
     fn work(&self, missing: &[&Want]) {
         while !self.stop.load(Ordering::Relaxed) {
@@ -208,36 +214,20 @@ impl Run<'_> {
                 Err(Trouble::Mirror(refusal)) => refusal,
             };
             self.record(want, mirror, &refusal);
-            let place = match location {
-                Location::File(path) => path.display().to_string(),
-                Location::Url(url) => url.clone(),
-            };
-            tried.push((place, refusal.problem().to_owned()));
+            tried.push((location.to_string(), refusal.problem().to_owned()));
         }
         Ok(Err(Failure { want: want.clone(), tried }))
     }
 
-    /// Asks one mirror, again as long as its failures look passing. A demoted one is asked once, unless nobody else is left.
     fn insist(&self, want: &Want, mirror: &Mirror, location: &Location, is_last: bool) -> std::result::Result<(), Trouble> {
-        let patience = self.mirrors.client.patience();
-        let attempts = if mirror.health.is_demoted() && !is_last { 1 } else { patience.attempts };
-        let mut pause = patience.pause;
-        for _ in 1..attempts {
-            match self.ask(want, location) {
-                Err(Trouble::Mirror(Refusal::Passing { problem, pause: asked })) => {
-                    self.rest(want, mirror, problem, asked.unwrap_or(pause));
-                    pause = pause.saturating_mul(2);
-                }
-                result => return result,
-            }
-        }
-        self.ask(want, location)
+        let attempts = retry::attempts(self.mirrors.client.patience(), mirror.health.is_demoted(), is_last);
+        retry::insist(attempts, |problem, pause| self.rest(want, mirror, problem, pause), || self.ask(want, location))
     }
 
-    fn rest(&self, want: &Want, mirror: &Mirror, problem: String, pause: Duration) {
+    fn rest(&self, want: &Want, mirror: &Mirror, problem: &str, pause: Duration) {
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let problem = problem.to_owned();
         self.progress.event(&Event::Retry { sha256: want.sha256, mirror: mirror.name(), problem, pause_ms });
-        thread::sleep(pause);
     }
 
     fn ask(&self, want: &Want, location: &Location) -> std::result::Result<(), Trouble> {
@@ -267,11 +257,11 @@ impl Run<'_> {
                 self.progress.event(&Event::Bytes { sha256: want.sha256, done });
             }
         };
-        let mut source = Source { inner: body, error: None };
+        let mut source = Source::new(body);
         let expect = Expect { sha256: want.sha256, size: want.size };
         match self.store.publish_watched(&mut source, &want.what, &expect, &mut watch) {
             Ok(()) => Ok(()),
-            Err(error) => Err(match (source.error, error) {
+            Err(error) => Err(match (source.failed(), error) {
                 (Some(refusal), _) => Trouble::Mirror(refusal),
                 (None, InputsError::Wrong { problem: problem @ WrongBytes::Short { .. }, .. }) => {
                     Trouble::Mirror(Refusal::passing(problem.to_string()))
@@ -300,22 +290,6 @@ impl Run<'_> {
         if demoted {
             self.progress.event(&Event::Demoted { mirror: name });
         }
-    }
-}
-
-/// Remembers that reading failed, to tell a mirror's failure from the store's.
-struct Source<R> {
-    inner: R,
-    error: Option<Refusal>,
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.error = Some(io_refusal(error));
-            }
-        })
     }
 }
 

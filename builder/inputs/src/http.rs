@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn proxies() {
-        let made = proxy("http_proxy", Some("http://u:p%40@proxy.example:3128"), "localhost, .in.example,*.x.example").unwrap().unwrap();
+        let made =
+            proxy("http_proxy", Some("http://u:p%40@proxy.example:3128"), "localhost, .in.example,*.x.example").unwrap().unwrap();
         assert_eq!((made.host(), made.port(), made.username(), made.password()), ("proxy.example", 3128, Some("u"), Some("p@")));
         for (url, past) in [
             ("http://localhost/", true),

@@ -5,19 +5,27 @@
 //! | [`Store`] | content-addressed files; nothing is trusted that was not hashed |
 //! | [`Mirrors`] | where files may come from and in which order they are asked; no mirror is trusted |
 //! | [`fetch_all`] | brings files into the store, several at once |
+//! | [`fetch_crates`] | registry crates, through cargo's own configuration |
+//! | [`Mirrors::index`], [`unpack`] | signed indexes of an archive, and their decompression with a bound |
 //! | [`Event`], [`Progress`] | what fetching tells whoever watches |
 //! | [`InputsError`] | what can go wrong and what it implies |
 
+mod cargo;
+mod decode;
 mod error;
 mod fetch;
 mod http;
+mod index;
 mod mirrors;
 mod progress;
+mod retry;
 mod store;
 
+pub use cargo::{Cargo, fetch_crates};
+pub use decode::unpack;
 pub use error::{Holder, InputsError, Result, WrongBytes};
 pub use fetch::{Failure, FetchReport, Want, fetch_all};
 pub use http::{Network, Patience};
-pub use mirrors::{AptFile, Archive, ArchiveRef, Mirrors, SNAPSHOT_ARCHIVE, Settings};
+pub use mirrors::{AptFile, ArchiveRef, Mirrors, SNAPSHOT_ARCHIVE, Settings};
 pub use progress::{Event, Progress, Silent};
 pub use store::{Condition, Expect, Hashing, Scratch, Store, StoreGuard, remove_tree};

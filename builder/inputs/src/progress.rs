@@ -67,6 +67,11 @@ pub enum Event {
         /// The mirror.
         mirror: String,
     },
+    /// Cargo is asked for crates that are neither in the store nor in cargo's own cache.
+    Cargo {
+        /// How many are missing.
+        crates: u64,
+    },
     /// A file is in the store.
     Done {
         /// The file.

@@ -8,11 +8,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Archive;
+use sealstone_spec::Repository;
 
 /// Suites whose packages lie in Debian's pool; security suites are these with a suffix.
 const SUITES: &[&str] = &[
-    "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable", "oldstable", "stable", "testing", "unstable",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
     "experimental",
 ];
 
@@ -49,10 +59,10 @@ impl AptFile {
 }
 
 /// Base URLs without a slash at the end, each with the archive that it serves, in apt's order and without repetition.
-pub(super) fn mirrors(files: &[AptFile]) -> Vec<(String, Archive)> {
+pub(super) fn mirrors(files: &[AptFile]) -> Vec<(String, Repository)> {
     let mut found = Vec::new();
     for entry in files.iter().flat_map(AptFile::entries).filter(Entry::is_usable) {
-        let archives: Vec<Archive> = entry.suites.iter().filter_map(|suite| archive_of(suite)).collect();
+        let archives: Vec<Repository> = entry.suites.iter().filter_map(|suite| archive_of(suite)).collect();
         for uri in entry.uris.iter().filter(|uri| is_http(uri)) {
             for archive in &archives {
                 let mirror = (uri.trim_end_matches('/').to_owned(), *archive);
@@ -93,7 +103,13 @@ fn one_line(line: &str) -> Option<Entry> {
     };
     let mut words = rest.split_whitespace().map(str::to_owned);
     let (uri, suite) = (words.next()?, words.next()?);
-    Some(Entry { types: vec![kind.to_owned()], uris: vec![uri], suites: vec![suite], components: words.collect(), disabled: false })
+    Some(Entry {
+        types: vec![kind.to_owned()],
+        uris: vec![uri],
+        suites: vec![suite],
+        components: words.collect(),
+        disabled: false,
+    })
 }
 
 /// Stanzas of `Field: value` lines; a line that starts with white space continues the field above, `#` starts a comment line.
@@ -131,14 +147,13 @@ fn stanza(fields: &[(String, String)]) -> Entry {
     }
 }
 
-fn archive_of(suite: &str) -> Option<Archive> {
-    let with = |suffixes: &[&str]| {
-        SUITES.iter().any(|name| suite.strip_prefix(name).is_some_and(|suffix| suffixes.contains(&suffix)))
-    };
+fn archive_of(suite: &str) -> Option<Repository> {
+    let with =
+        |suffixes: &[&str]| SUITES.iter().any(|name| suite.strip_prefix(name).is_some_and(|suffix| suffixes.contains(&suffix)));
     if with(MAIN_SUFFIXES) {
-        Some(Archive::Debian)
+        Some(Repository::Debian)
     } else if with(SECURITY_SUFFIXES) {
-        Some(Archive::Security)
+        Some(Repository::DebianSecurity)
     } else {
         None
     }
@@ -166,7 +181,7 @@ mod tests {
 
     fn found(name: &str, text: &str) -> Vec<String> {
         let file = AptFile { path: name.into(), text: text.into() };
-        mirrors(&[file]).into_iter().map(|(url, archive)| format!("{} {url}", archive.name())).collect()
+        mirrors(&[file]).into_iter().map(|(url, archive)| format!("{archive} {url}")).collect()
     }
 
     #[test]

@@ -7,9 +7,10 @@
 mod apt;
 mod health;
 
+use std::fmt;
 use std::path::PathBuf;
 
-use sealstone_spec::{Sha256, Snapshot};
+use sealstone_spec::{Lock, LockedFile, Repository, Sha256, Snapshot};
 
 pub use apt::AptFile;
 pub(crate) use health::Health;
@@ -21,32 +22,21 @@ use crate::http::{Client, Network};
 /// index signatures protect what comes, and because it works on a host without root certificates.
 pub const SNAPSHOT_ARCHIVE: &str = "http://snapshot.debian.org/archive";
 
-/// One of the two archives that Debian publishes a suite's packages in; each has a pool of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Archive {
-    /// The main archive.
-    Debian,
-    /// Security updates.
-    Security,
-}
-
-impl Archive {
-    /// Its name at the snapshot archive.
-    pub fn name(self) -> &'static str {
-        match self {
-            Archive::Debian => "debian",
-            Archive::Security => "debian-security",
-        }
-    }
-}
-
 /// An archive as it was at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveRef {
     /// The moment.
     pub snapshot: Snapshot,
-    /// Which archive.
-    pub archive: Archive,
+    /// Which archive; each has a pool of its own.
+    pub repository: Repository,
+}
+
+impl ArchiveRef {
+    /// Where a locked file was when it was locked. `None` if the lock doesn't have the file's archive, which a parsed lock always has.
+    pub fn of(lock: &Lock, file: &LockedFile) -> Option<ArchiveRef> {
+        let archive = lock.archive(&file.archive)?;
+        Some(ArchiveRef { snapshot: archive.snapshot, repository: archive.repository })
+    }
 }
 
 /// Everything about the surroundings that decides where inputs come from, as values.
@@ -86,7 +76,7 @@ impl Mirrors {
     /// Parses the settings. Touches neither network nor files.
     pub fn new(settings: &Settings) -> Result<Mirrors> {
         let mut places = named(settings.mirror.as_deref().unwrap_or_default())?;
-        places.extend(apt::mirrors(&settings.apt).into_iter().map(|(base, archive)| Place::Archive { base, archive }));
+        places.extend(apt::mirrors(&settings.apt).into_iter().map(|(base, serves)| Place::Archive { base, serves }));
         places.extend(settings.snapshot.clone().map(|base| Place::Snapshot { base }));
         let list = places.into_iter().map(|place| Mirror { place, health: Health::default() }).collect();
         Ok(Mirrors { list, client: Client::new(&settings.network)? })
@@ -116,7 +106,7 @@ pub(crate) struct Mirror {
 enum Place {
     Folder(PathBuf),
     Base(String),
-    Archive { base: String, archive: Archive },
+    Archive { base: String, serves: Repository },
     Snapshot { base: String },
 }
 
@@ -125,6 +115,15 @@ enum Place {
 pub(crate) enum Location {
     File(PathBuf),
     Url(String),
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::File(path) => write!(f, "{}", path.display()),
+            Location::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 impl Mirror {
@@ -155,12 +154,10 @@ impl Mirror {
         match &self.place {
             Place::Folder(_) => None,
             Place::Base(base) => Some(Location::Url(format!("{base}/{path}"))),
-            Place::Archive { base, archive: serves } => {
-                (archive?.archive == *serves).then(|| Location::Url(format!("{base}/{path}")))
-            }
+            Place::Archive { base, serves } => (archive?.repository == *serves).then(|| Location::Url(format!("{base}/{path}"))),
             Place::Snapshot { base } => {
-                let ArchiveRef { snapshot, archive } = archive?;
-                Some(Location::Url(format!("{base}/{}/{snapshot}/{path}", archive.name())))
+                let ArchiveRef { snapshot, repository } = archive?;
+                Some(Location::Url(format!("{base}/{repository}/{snapshot}/{path}")))
             }
         }
     }
@@ -179,7 +176,11 @@ fn place(item: &str) -> Result<Place> {
     if item.starts_with("http://") || item.starts_with("https://") {
         let base = item.trim_end_matches('/');
         let host = base.split_once("://").map(|(_, rest)| rest).unwrap_or_default();
-        return if host.is_empty() || base.contains(['?', '#']) { refuse("is no base URL") } else { Ok(Place::Base(base.to_owned())) };
+        return if host.is_empty() || base.contains(['?', '#']) {
+            refuse("is no base URL")
+        } else {
+            Ok(Place::Base(base.to_owned()))
+        };
     }
     let path = PathBuf::from(item.strip_prefix("file://").unwrap_or(item));
     if path.is_absolute() { Ok(Place::Folder(path)) } else { refuse("is neither an absolute folder nor a base URL") }
@@ -207,11 +208,12 @@ mod tests {
         Settings::new(|name| mirror.filter(|_| name == "SEALSTONE_MIRROR").map(str::to_owned), apt)
     }
 
-    fn locations(settings: &Settings, archive: Archive) -> Vec<String> {
-        let at = ArchiveRef { snapshot: "20260712T000000Z".parse().unwrap(), archive };
+    fn locations(settings: &Settings, repository: Repository) -> Vec<String> {
+        let at = ArchiveRef { snapshot: "20260712T000000Z".parse().unwrap(), repository };
         let sha256 = Sha256::of(b"");
         let mirrors = Mirrors::new(settings).unwrap();
-        let all = mirrors.in_order().into_iter().filter_map(|mirror| mirror.file(&sha256, Some("pool/main/g/g++_1+b~1.deb"), Some(at)));
+        let all =
+            mirrors.in_order().into_iter().filter_map(|mirror| mirror.file(&sha256, Some("pool/main/g/g++_1+b~1.deb"), Some(at)));
         all.map(|location| match location {
             Location::File(path) => path.display().to_string(),
             Location::Url(url) => url,
@@ -225,7 +227,7 @@ mod tests {
         let all = settings(Some("/srv/files, http://b.example/x/ ,/other"), apt);
         let empty = Sha256::of(b"");
         assert_eq!(
-            locations(&all, Archive::Debian),
+            locations(&all, Repository::Debian),
             [
                 format!("/srv/files/{empty}"),
                 "http://b.example/x/pool/main/g/g%2B%2B_1%2Bb~1.deb".into(),
@@ -235,7 +237,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            locations(&settings(None, apt), Archive::Security),
+            locations(&settings(None, apt), Repository::DebianSecurity),
             [
                 "http://s.example/sec/pool/main/g/g%2B%2B_1%2Bb~1.deb",
                 "http://snapshot.debian.org/archive/debian-security/20260712T000000Z/pool/main/g/g%2B%2B_1%2Bb~1.deb",

@@ -1,0 +1,119 @@
+//! Asking a mirror again while its failures look passing.
+
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use crate::error::InputsError;
+use crate::http::{Patience, Refusal, io_refusal};
+
+/// Why something did not come from a mirror.
+pub(crate) enum Trouble {
+    /// The mirror's fault; the next one may do better.
+    Mirror(Refusal),
+    /// The store's fault; no mirror can help.
+    Store(InputsError),
+}
+
+/// How often a mirror is asked, and the pause before the second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempts {
+    count: u32,
+    pause: Duration,
+}
+
+/// A demoted mirror is asked once, unless nobody else is left.
+pub(crate) fn attempts(patience: Patience, is_demoted: bool, is_last: bool) -> Attempts {
+    Attempts { count: if is_demoted && !is_last { 1 } else { patience.attempts }, pause: patience.pause }
+}
+
+/// Calls `ask` until it succeeds, fails for good, or has been called often enough. `on_pause` is told why and how long it rests.
+pub(crate) fn insist<T>(
+    attempts: Attempts,
+    on_pause: impl Fn(&str, Duration),
+    mut ask: impl FnMut() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let mut pause = attempts.pause;
+    for _ in 1..attempts.count {
+        match ask() {
+            Err(Trouble::Mirror(Refusal::Passing { problem, pause: asked })) => {
+                let rest = asked.unwrap_or(pause);
+                on_pause(&problem, rest);
+                thread::sleep(rest);
+                pause = pause.saturating_mul(2);
+            }
+            result => return result,
+        }
+    }
+    ask()
+}
+
+/// Remembers that reading failed, to tell a mirror's failure from the store's.
+pub(crate) struct Source<R> {
+    inner: R,
+    failed: Option<Refusal>,
+}
+
+impl<R> Source<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Source { inner, failed: None }
+    }
+
+    pub(crate) fn failed(self) -> Option<Refusal> {
+        self.failed
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failed = Some(io_refusal(error));
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn only_passing_failures_are_repeated() {
+        let passing = || Trouble::Mirror(Refusal::passing("busy"));
+        let lasting = || Trouble::Mirror(Refusal::Lasting("no".into()));
+        type Case = (&'static str, u32, fn(u32, fn() -> Trouble, fn() -> Trouble) -> Result<(), Trouble>, u32, bool);
+        let cases: &[Case] = &[
+            ("at once", 5, |_, _, _| Ok(()), 1, true),
+            ("third time", 5, |n, passing, _| if n < 3 { Err(passing()) } else { Ok(()) }, 3, true),
+            ("never", 4, |_, passing, _| Err(passing()), 4, false),
+            ("for good", 5, |_, _, lasting| Err(lasting()), 1, false),
+            ("once only", 1, |_, passing, _| Err(passing()), 1, false),
+        ];
+        for (what, count, answer, calls, success) in cases {
+            let pauses = RefCell::new(Vec::new());
+            let mut called = 0;
+            let attempts = Attempts { count: *count, pause: Duration::from_micros(1) };
+            let result = insist(
+                attempts,
+                |_, pause| pauses.borrow_mut().push(pause.as_micros()),
+                || {
+                    called += 1;
+                    answer(called, passing, lasting)
+                },
+            );
+            assert_eq!((called, result.is_ok()), (*calls, *success), "{what}");
+            let doubling: Vec<u128> = (0..calls - 1).map(|n| 1 << n).collect();
+            assert_eq!(pauses.into_inner(), doubling, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_last_one_left_is_asked_patiently_even_if_demoted() {
+        let patience = Patience::default();
+        let count = |demoted, last| attempts(patience, demoted, last).count;
+        assert_eq!([count(false, false), count(true, false), count(true, true)], [patience.attempts, 1, patience.attempts]);
+    }
+}
