@@ -1,1 +1,13 @@
-//! (in work)
+//! Launch measurements of confidential VMs, from bytes: SEV-SNP, TDX and TPM.
+//!
+//! Bytes go in, a [`transcript::Transcript`] comes out: the ordered list of everything that is measured, each event with
+//! its source and with who controls it. Registers are the fold of their events. The crate touches no files, clock,
+//! environment or network, builds for `wasm32-unknown-unknown`, and re-reads every format with parsers of its own, so
+//! that a mistake of the writer can't hide in the reader. How it all works by hand: `docs/formats/measurement.md`.
+
+pub mod digest;
+pub mod firmware;
+pub mod guid;
+mod read;
+pub mod snp;
+pub mod transcript;
