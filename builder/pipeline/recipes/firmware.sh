@@ -1,8 +1,9 @@
 # Firmware for one confidential platform, from edk2's source package.
 #
 # Environment, besides what every recipe gets:
-#   PLATFORM   amdsev    OvmfPkg/AmdSev/AmdSevX64.dsc      -> /out/OVMF.amdsev.fd
-#              inteltdx  OvmfPkg/IntelTdx/IntelTdxX64.dsc  -> /out/OVMF.inteltdx.fd
+#   PLATFORM  amdsev    OvmfPkg/AmdSev/AmdSevX64.dsc      -> /out/OVMF.amdsev.fd
+#             inteltdx  OvmfPkg/IntelTdx/IntelTdxX64.dsc  -> /out/OVMF.inteltdx.fd
+#   VERSION   the lock's version of the edk2 source package; has to be what debian/changelog says
 # Sources:  /build/edk2, the orig tarball with Debian's debian/ folder inside, patches not yet applied.
 # Packages: gcc g++ binutils libc6-dev make nasm acpica-tools uuid-dev python3 patch bash coreutils sed grep gawk findutils
 #           (edk2's wrappers start with `#!/usr/bin/env bash`; python3 has to be /usr/bin/python3).
@@ -31,6 +32,10 @@ version=$(sed -n '1s/^edk2 (\([^)]*\)).*/\1/p' debian/changelog)
 stamp=$(sed -n '/^ -- /{s/^ -- .*>  //p;q;}' debian/changelog)
 if [ -z "$version" ] || [ -z "$stamp" ]; then
 	echo "debian/changelog doesn't begin with an entry for edk2" >&2
+	exit 1
+fi
+if [ "$version" != "${VERSION:?set VERSION to the version of the edk2 source package}" ]; then
+	echo "the lock says edk2 $VERSION, but debian/changelog says $version" >&2
 	exit 1
 fi
 SOURCE_DATE_EPOCH=$(date -u -d "$stamp" +%s)
@@ -108,7 +113,12 @@ if [ "$size" -ne 4194304 ]; then
 fi
 
 # The image itself is compressed, so look for the build path in the modules that went into it.
-leaks=$(find "$output/RELEASE_GCC/X64" -name '*.efi' -exec grep -l -a -F /build/ {} + || true)
+modules=$output/RELEASE_GCC/X64
+if [ -z "$(find "$modules" -name '*.efi' -print -quit)" ]; then
+	echo "$modules holds no modules to look into" >&2
+	exit 1
+fi
+leaks=$(find "$modules" -name '*.efi' -exec grep -l -a -F /build/ {} + || true) # grep fails where it finds nothing
 if [ -n "$leaks" ]; then
 	echo "the build path is inside: $leaks" >&2
 	exit 1

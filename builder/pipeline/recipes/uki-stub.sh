@@ -1,11 +1,14 @@
 # The UEFI stub that a unified kernel image is built on, from systemd's source package.
 #
+# Environment, besides what every recipe gets:
+#   VERSION   the lock's version of the systemd source package; has to be what debian/changelog says
 # Sources:  /build/systemd, the orig tarball with Debian's debian/ folder inside, patches not yet applied.
 # Output:   /out/linuxx64.efi.stub
 # Packages: gcc binutils libc6-dev gnu-efi meson ninja-build pkgconf pkgconf-bin gperf libcap-dev libmount-dev python3
 #           python3-jinja2 patch bash coreutils sed gawk grep libc-bin (getent)
-#           meson's configure step wants gperf, libcap and libmount for programs that aren't built here; gnu-efi's crt0, relocator
-#           and library are linked in.
+#           meson's configure step wants gperf, libcap and libmount for programs that aren't built here.
+#           gnu-efi's crt0, relocator and library are linked in: the one binary of the distribution in the stub. Rebuilt from
+#           gnu-efi's source package (3.0.15-1, same compiler, `make lib gnuefi inc`) they gave the same stub to the byte.
 #
 # The stub depends on the source package, gnu-efi and the compiler alone, not on image.epoch.
 
@@ -19,6 +22,10 @@ version=$(sed -n '1s/^systemd (\([^)]*\)).*/\1/p' debian/changelog)
 stamp=$(sed -n '/^ -- /{s/^ -- .*>  //p;q;}' debian/changelog)
 if [ -z "$version" ] || [ -z "$stamp" ]; then
 	echo "debian/changelog doesn't begin with an entry for systemd" >&2
+	exit 1
+fi
+if [ "$version" != "${VERSION:?set VERSION to the version of the systemd source package}" ]; then
+	echo "the lock says systemd $VERSION, but debian/changelog says $version" >&2
 	exit 1
 fi
 SOURCE_DATE_EPOCH=$(date -u -d "$stamp" +%s)
