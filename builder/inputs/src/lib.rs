@@ -12,6 +12,7 @@
 
 mod cargo;
 mod decode;
+pub mod debian;
 mod error;
 mod fetch;
 mod http;
