@@ -5,9 +5,16 @@
 //! environment or network, builds for `wasm32-unknown-unknown`, and re-reads every format with parsers of its own, so
 //! that a mistake of the writer can't hide in the reader. How it all works by hand: `docs/formats/measurement.md`.
 
+pub mod boot;
 pub mod digest;
+pub mod eventlog;
+pub mod fat;
 pub mod firmware;
+pub mod gpt;
 pub mod guid;
+pub mod pe;
 mod read;
 pub mod snp;
+pub mod tdx;
+pub mod tpm;
 pub mod transcript;

@@ -12,6 +12,7 @@ mod variables;
 pub use footer::FooterTable;
 pub use sev::{SevMetadata, SevSection, SevSectionKind};
 pub use tdvf::{TdvfMetadata, TdvfSection, TdvfSectionKind};
+pub(crate) use variables::utf16_with_nul;
 pub use variables::{Variable, VariableStore};
 
 use crate::guid::Guid;

@@ -7,7 +7,7 @@ use super::profile::{CpuidOrder, SecMem, VmmProfile, vmm_profile};
 use super::{DirectBoot, KernelHashes, cpu_model, vmsa};
 use crate::digest::{Algorithm, Digest};
 use crate::firmware::{Firmware, FirmwareError, PAGE, SevSection, SevSectionKind};
-use crate::transcript::{self, ControlledBy, Event, Input, Kind, Op, Register, Source, Transcript, TranscriptError};
+use crate::transcript::{self, ControlledBy, Event, Input, Kind, Op, Register, Transcript, TranscriptError};
 
 /// KVM's limit is 4096 (`KVM_MAX_VCPUS` at most); more is a typing error or hostile.
 const MAX_VCPUS: u32 = 4096;
