@@ -74,6 +74,23 @@ pub(crate) fn field_name(fields: &'static [Field], at: usize) -> String {
     }
 }
 
+/// A line per field: its offset, its name and its value. Numbers are little-endian, long fields are summed up.
+pub(crate) fn dump_fields(text: &mut String, base: usize, fields: &'static [Field], raw: &[u8]) {
+    for field in fields {
+        let Some(value) = slice(raw, field.at, field.len) else { return };
+        let shown = match value.len() {
+            1 | 2 | 4 | 8 => {
+                let digits: String = value.iter().rev().map(|byte| format!("{byte:02x}")).collect();
+                format!("0x{digits}")
+            }
+            3..=16 => value.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "),
+            len if all_zero(value) => format!("{len} bytes, all zero"),
+            len => format!("{len} bytes"),
+        };
+        text.push_str(&format!("{:08x}   {} = {shown}\n", base.saturating_add(field.at), field.name));
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

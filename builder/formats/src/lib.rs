@@ -12,7 +12,7 @@
 //! | [`fat`] | the EFI system partition, FAT32 |
 //! | [`gpt`] | the disk's partition table |
 //! | [`pe`] | PE32+ images, and unified kernel images made from a stub |
-//! | `place` | the place of a byte in any of these, through all layers |
+//! | [`place`] | the place of a byte in any of these, through all layers |
 
 #![forbid(unsafe_code)]
 
@@ -21,3 +21,4 @@ pub mod cpio;
 pub mod fat;
 pub mod gpt;
 pub mod pe;
+pub mod place;

@@ -11,11 +11,19 @@
 //! is written once, front to back, needs no free-cluster search and no FAT updates, so the writer here is smaller than
 //! what it would take to repair the other's output. `fatfs` still reads our volumes in the tests.
 
+mod dump;
 mod layout;
+mod listing;
+mod locate;
 mod name;
+mod reader;
 mod time;
 mod tree;
 mod writer;
 
+pub use dump::dump;
+pub(crate) use locate::content_at;
+pub use locate::locate;
+pub use reader::{Node, ReadError, Volume, parse};
 pub use time::DosTime;
 pub use writer::{File, VolumeSpec, WriteError, write};

@@ -4,10 +4,15 @@
 //! described in `docs/formats/disk.md`.
 
 mod crc;
+mod dump;
 mod guid;
 mod layout;
+mod reader;
 mod writer;
 
+pub(crate) use dump::content_at;
+pub use dump::{dump, locate};
 pub use guid::{Guid, ParseGuidError};
 pub use layout::{ALIGNMENT, FIRST_PARTITION_LBA, Place, SECTOR};
+pub use reader::{PartitionEntry, ReadError, Table, parse};
 pub use writer::{Disk, Partition, WriteError, write};
