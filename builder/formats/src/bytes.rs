@@ -74,11 +74,13 @@ pub(crate) fn field_name(fields: &'static [Field], at: usize) -> String {
     }
 }
 
-/// A line per field: its offset, its name and its value. Numbers are little-endian, long fields are summed up.
+/// A line per field: its offset, its name and its value. Numbers are little-endian, names are text, long fields
+/// are summed up.
 pub(crate) fn dump_fields(text: &mut String, base: usize, fields: &'static [Field], raw: &[u8]) {
     for field in fields {
         let Some(value) = slice(raw, field.at, field.len) else { return };
         let shown = match value.len() {
+            8 | 11 if value.iter().all(|byte| matches!(byte, b' '..=b'~')) => format!("\"{}\"", value.escape_ascii()),
             1 | 2 | 4 | 8 => {
                 let digits: String = value.iter().rev().map(|byte| format!("{byte:02x}")).collect();
                 format!("0x{digits}")

@@ -74,7 +74,7 @@ fn impossible_ukis_are_refused() {
     let full = sample::image(
         &[(".text", 0x1000, 0x10), (".a", 0x2000, 1), (".b", 0x3000, 1), (".c", 0x4000, 1), (".sdmagic", 0x5000, 1)],
         0,
-        0x280,
+        0x260,
     );
     let prefixed = sample::image(&[(".linux2", 0x1000, 0x10), (".sdmagic", 0x2000, 1)], 0, 0x400);
     let cases: Vec<(&[u8], Vec<UkiSection<'_>>, &str)> = vec![

@@ -92,12 +92,13 @@ pub(crate) fn kernel() -> Vec<u8> {
 }
 
 pub(crate) fn uki() -> Vec<u8> {
+    let (kernel, initrd) = (kernel(), initrd());
     let section = |name, content| pe::UkiSection { name, content };
     let sections = [
         section(".osrel", b"ID=sealstone\n".as_slice()),
         section(".cmdline", b"console=ttyS0"),
-        section(".linux", &kernel()),
-        section(".initrd", &initrd()),
+        section(".linux", &kernel),
+        section(".initrd", &initrd),
     ];
     pe::write_uki(&stub(), &sections).unwrap()
 }
