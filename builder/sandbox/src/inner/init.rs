@@ -21,8 +21,9 @@ use crate::plan::{Plan, Report, SetupFailure, Step};
 const DOMAIN: &[u8] = b"localdomain";
 
 /// Fixed limits (soft and hard), so that a build doesn't meet those of whoever's shell started it: the stack decides how
-/// deep a compiler may recurse, core files would be written next to outputs.
-const LIMITS: &[(Resource, u64)] = &[(Resource::Stack, 8 << 20), (Resource::Core, 0)];
+/// deep a compiler may recurse, core files would be written next to outputs, and some programs size tables by the number
+/// of files that they may open.
+const LIMITS: &[(Resource, u64)] = &[(Resource::Stack, 8 << 20), (Resource::Core, 0), (Resource::Nofile, 4096)];
 
 /// Below this many bytes a file system counts as full when a program has failed.
 const FULL: u64 = 64 * 1024;

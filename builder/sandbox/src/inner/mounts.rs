@@ -43,7 +43,6 @@ const QUIET: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 /// Lays out everything for `invocation`; the host's tree is gone afterwards.
 pub(super) fn lay_out(invocation: &Invocation) -> Result<(), SetupFailure> {
     enter_empty(&invocation.root)?;
-    // Anything may be written now, whatever the caller's umask is; the invocation's is set later.
     show_root(&invocation.root)?;
     kernel_files()?;
     for device in &invocation.devices {
@@ -72,7 +71,8 @@ pub(super) fn lay_out_empty(directory: &Path) -> Result<(), SetupFailure> {
 /// on the way; nothing in it changes.
 fn enter_empty(at: &Path) -> Result<(), SetupFailure> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(Step::Propagation.refused(""))?;
-    rustix::process::umask(Mode::empty());
+    // For mount points, whatever the caller's is; the invocation's own is set later.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     memory(at, c"mode=0755,size=4m")?;
     chdir(at).map_err(Step::Pivot.refused(""))?;
     let old = OLD.trim_start_matches('/');
