@@ -70,10 +70,10 @@ pub enum WriteError {
 }
 
 /// Files up to this many bytes in total stand in clusters of one sector, larger ones in clusters of 4 KiB. FAT32 needs
-/// 65525 clusters, so this keeps a usual ESP at 34 MiB. Another value moves every cluster number of larger volumes.
+/// 65525 clusters, so this keeps a usual ESP at 33 MiB. Another value moves every cluster number of larger volumes.
 const SMALL_TOTAL: u64 = 256 << 20;
 
-/// Writes the volume. Its length is the smallest multiple of 1 MiB that holds the files and is still FAT32 (34 MiB with
+/// Writes the volume. Its length is the smallest multiple of 1 MiB that holds the files and is still FAT32 (33 MiB with
 /// one file of some MiB). See `docs/formats/disk.md`.
 ///
 /// # Errors
