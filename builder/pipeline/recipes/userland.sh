@@ -49,6 +49,8 @@ echo "== init and daemon for $ISA"
 # These flags reach only what is built for the target, not build scripts and macros, because --target is given.
 rustflags="-C target-cpu=$ISA -C target-feature=+crt-static -C relocation-model=pie"
 rustflags="$rustflags -C link-arg=-Wl,--build-id=none"
+# Relative relocations as a bitmap (DT_RELR, which glibc 2.36 reads in static programs as well): 40 KiB less each.
+rustflags="$rustflags -C link-arg=-Wl,-z,pack-relative-relocs"
 rustflags="$rustflags --remap-path-prefix=/build/vendor=vendor --remap-path-prefix=/build/image=image"
 cd /build/image
 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$rustflags" CARGO_INCREMENTAL=0 \

@@ -90,10 +90,15 @@ struct ModelHealth<'a> {
 impl<'a> Health<'a> {
     /// The front starts after init has done its part, so three stages are behind us; packs may be missing if optional.
     fn new(measured: &'a MeasuredConfig, evidence: Kind, packs: &Path) -> Health<'a> {
-        let models: Vec<_> = measured.config().models.iter().map(|m| {
-            let present = packs.join(m.name.as_str()).join(m.file.as_str()).is_file();
-            ModelHealth { name: &m.name, state: if present { "mounted" } else { "missing" } }
-        }).collect();
+        let models: Vec<_> = measured
+            .config()
+            .models
+            .iter()
+            .map(|m| {
+                let present = packs.join(m.name.as_str()).join(m.file.as_str()).is_file();
+                ModelHealth { name: &m.name, state: if present { "mounted" } else { "missing" } }
+            })
+            .collect();
         let complete = models.iter().all(|m| m.state == "mounted");
         let ready = |name| Stage { name, state: "ready" };
         let packs = Stage { name: "packs", state: if complete { "ready" } else { "degraded" } };

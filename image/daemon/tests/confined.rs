@@ -1,0 +1,113 @@
+//! The confinement, in a process of its own: this program runs itself again as the confined child.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealstone_config::MeasuredConfig;
+use sealstone_daemon::confine::{ConfineError, confine};
+use sealstone_daemon::evidence::Kind;
+use sealstone_daemon::front::Front;
+use sealstone_daemon::server::{self, Limits};
+
+const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+
+/// Tells the child what to do once it is confined. Only this test program reads it; the daemon has no environment.
+const ORDER: &str = "SEALSTONE_TEST_CONFINED";
+
+/// What the child says when the host's kernel is too old for the confinement.
+const UNSUPPORTED: &str = "unsupported";
+
+#[test]
+fn a_confined_front_serves() {
+    let Some((mut child, port)) = start("serve") else { return };
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
+    }
+    assert_eq!(child.try_wait().unwrap(), None, "it is still there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_serving_does_not_need_kills() {
+    const SIGSYS: i32 = 31;
+    for order in ["open", "exec", "socket", "fork", "executable-memory"] {
+        let Some((mut child, _)) = start(order) else { return };
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(SIGSYS), "{order}: {status}");
+    }
+}
+
+/// Starts this program as the child with an order. `None` when this host can't confine.
+fn start(order: &str) -> Option<(Child, u16)> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture"]).env(ORDER, order).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let port = lines.by_ref().map(|l| l.unwrap()).find_map(|line| match line.strip_prefix("child: ") {
+        Some(UNSUPPORTED) => Some(None),
+        Some(port) => Some(Some(port.parse().unwrap())),
+        None => None,
+    });
+    // Keep the pipe open: the child may write to it.
+    std::thread::spawn(move || lines.for_each(drop));
+    match port.expect("the child said nothing") {
+        Some(port) => Some((child, port)),
+        None => {
+            child.wait().unwrap();
+            println!("SKIPPED confined ({order}): this host's kernel has no landlock of version 6");
+            None
+        }
+    }
+}
+
+/// Not a test of its own: the body of the child process. Run as an ordinary test it has no order and does nothing.
+#[test]
+fn child() {
+    let Ok(order) = std::env::var(ORDER) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+    let front = Arc::new(Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")));
+    match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")]) {
+        Ok(()) => eprintln!("child: {port}"),
+        Err(ConfineError::Landlock) => return eprintln!("child: {UNSUPPORTED}"),
+        Err(error) => panic!("{error}"),
+    }
+    match order.as_str() {
+        "serve" => drop(runtime.block_on(server::serve(listener, front, Limits::DEFAULT))),
+        "open" => drop(std::fs::File::open("/dev/null")),
+        "exec" => drop(Command::new("/bin/true").status()),
+        "socket" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
+        "fork" => drop(std::thread::Builder::new().spawn(|| ())),
+        "executable-memory" => map_executable(),
+        other => panic!("{other}"),
+    }
+    eprintln!("child: survived {order}");
+}
+
+/// Asks for a page that could hold code, as an intruder would.
+fn map_executable() {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let flags = ProtFlags::READ | ProtFlags::WRITE | ProtFlags::EXEC;
+    #[allow(unsafe_code)]
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice overlaps nothing.
+    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), 4096, flags, MapFlags::PRIVATE) };
+    assert!(page.is_err(), "the kernel gave executable memory");
+}
