@@ -46,7 +46,8 @@ fn unpack(dest: &Path, rest: &[&str]) -> Result<(), Box<dyn Error>> {
 
 fn run(root: &str, out: &str, rest: &[&str]) -> Result<(), Box<dyn Error>> {
     let work = tempfile::tempdir()?;
-    let env = [("PATH", "/usr/bin:/usr/sbin"), ("HOME", "/build"), ("LC_ALL", "C"), ("TZ", "UTC"), ("SOURCE_DATE_EPOCH", "1783296000")];
+    let env =
+        [("PATH", "/usr/bin:/usr/sbin"), ("HOME", "/build"), ("LC_ALL", "C"), ("TZ", "UTC"), ("SOURCE_DATE_EPOCH", "1783296000")];
     let mut invocation = Invocation {
         root: root.into(),
         work: Work::Dir(work.path().into()),

@@ -71,7 +71,7 @@ fn start_init(control: &UnixStream) -> Result<rustix::process::Pid, SetupFailure
     map_ids(uid, outer_uid, outer_gid)?;
     let supervisor = pidfd_open(getpid(), PidfdFlags::empty()).map_err(Step::Fork.refused("pidfd"))?;
     match sys::fork().map_err(Step::Fork.fails(""))? {
-        Forked::Child => std::process::exit(init::run(plan, control, &supervisor)),
+        Forked::Child => std::process::exit(init::run(plan, control, &supervisor, outer_uid == 0)),
         Forked::Parent(pid) => Ok(pid),
     }
 }

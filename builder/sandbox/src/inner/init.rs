@@ -29,8 +29,8 @@ const LIMITS: &[(Resource, u64)] = &[(Resource::Stack, 8 << 20), (Resource::Core
 const FULL: u64 = 64 * 1024;
 
 /// Runs `plan`; returns PID 1's exit status, 0 if everything has been reported.
-pub(super) fn run(plan: Plan, control: &UnixStream, supervisor: &OwnedFd) -> i32 {
-    let report = match prepare(&plan, supervisor) {
+pub(super) fn run(plan: Plan, control: &UnixStream, supervisor: &OwnedFd, caller_is_root: bool) -> i32 {
+    let report = match prepare(&plan, supervisor, caller_is_root) {
         Ok(()) => match &plan {
             Plan::Probe(_) => Report::Started,
             Plan::Run(invocation) => start(invocation, control),
@@ -41,7 +41,7 @@ pub(super) fn run(plan: Plan, control: &UnixStream, supervisor: &OwnedFd) -> i32
     i32::from(report.send(control).is_err())
 }
 
-fn prepare(plan: &Plan, supervisor: &OwnedFd) -> Result<(), SetupFailure> {
+fn prepare(plan: &Plan, supervisor: &OwnedFd, caller_is_root: bool) -> Result<(), SetupFailure> {
     die_with(supervisor).map_err(Step::Fork.refused("parent-death signal"))?;
     setsid().map_err(Step::Fork.refused("session"))?;
     let canonical = Variation::default();
@@ -55,6 +55,10 @@ fn prepare(plan: &Plan, supervisor: &OwnedFd) -> Result<(), SetupFailure> {
             (&canonical, Network::None)
         }
     };
+    if caller_is_root {
+        mounts::close_proc()?;
+    }
+    mounts::leave_host()?;
     if network == Network::None {
         loopback().map_err(Step::Loopback.refused(""))?;
     }

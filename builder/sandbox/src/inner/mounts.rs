@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, StatVfsMountFlags, statvfs};
@@ -40,7 +40,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 
 const QUIET: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
-/// Lays out everything for `invocation`; the host's tree is gone afterwards.
+/// Lays out everything for `invocation`, all but [`leave_host`].
 pub(super) fn lay_out(invocation: &Invocation) -> Result<(), SetupFailure> {
     enter_empty(&invocation.root)?;
     show_root(&invocation.root)?;
@@ -57,14 +57,13 @@ pub(super) fn lay_out(invocation: &Invocation) -> Result<(), SetupFailure> {
     if invocation.network == Network::Host {
         resolver()?;
     }
-    leave_host()
+    Ok(())
 }
 
 /// Everything that needs the host's permission, without a root: for [`crate::probe`].
 pub(super) fn lay_out_empty(directory: &Path) -> Result<(), SetupFailure> {
     enter_empty(directory)?;
-    kernel_files()?;
-    leave_host()
+    kernel_files()
 }
 
 /// Makes a small file system in memory the root and moves the host's tree to [`OLD`]. `at` is only where it is mounted
@@ -155,8 +154,27 @@ fn resolver() -> Result<(), SetupFailure> {
     show(&Mount { source: real, target, writable: false })
 }
 
+/// Makes everything in `/proc` that isn't a process read-only. Needed when the caller is root: the program is then the same
+/// user to the kernel, under another number, and `/proc/sys` and `/proc/sysrq-trigger` ask for that user, not for a
+/// capability. Not done for others, to whom these files are closed anyway, because a `/proc` with something mounted in
+/// it keeps programs inside from making sandboxes of their own.
+pub(super) fn close_proc() -> Result<(), SetupFailure> {
+    for entry in fs::read_dir("/proc").map_err(Step::Proc.fails(""))? {
+        let path = entry.map_err(Step::Proc.fails(""))?.path();
+        let failed = |e| Step::Proc.fails(shown(&path))(e);
+        let process = path.file_name().is_some_and(|name| name.as_bytes().iter().all(u8::is_ascii_digit));
+        let meta = fs::symlink_metadata(&path).map_err(failed)?;
+        if process || meta.is_symlink() || (meta.is_file() && meta.mode() & 0o222 == 0) {
+            continue;
+        }
+        mount_bind(&path, &path).map_err(|e| failed(e.into()))?;
+        restrict(&path, false)?;
+    }
+    Ok(())
+}
+
 /// Takes the host's tree away and closes the root for writing.
-fn leave_host() -> Result<(), SetupFailure> {
+pub(super) fn leave_host() -> Result<(), SetupFailure> {
     unmount(OLD, UnmountFlags::DETACH).map_err(Step::Pivot.refused(OLD))?;
     fs::remove_dir(OLD).map_err(Step::Pivot.fails(OLD))?;
     restrict(Path::new("/"), false)
