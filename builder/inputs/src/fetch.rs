@@ -220,7 +220,7 @@ impl Run<'_> {
     }
 
     fn insist(&self, want: &Want, mirror: &Mirror, location: &Location, is_last: bool) -> std::result::Result<(), Trouble> {
-        let attempts = retry::attempts(self.mirrors.client.patience(), mirror.health.is_demoted(), is_last);
+        let attempts = retry::attempts(self.mirrors.client.patience(), &mirror.health, is_last);
         retry::insist(attempts, |problem, pause| self.rest(want, mirror, problem, pause), || self.ask(want, location))
     }
 

@@ -26,7 +26,7 @@ impl Mirrors {
         let located: Vec<_> = located.collect();
         let mut tried = Vec::new();
         for (position, (mirror, url)) in located.iter().enumerate() {
-            let attempts = retry::attempts(self.client.patience(), mirror.health.is_demoted(), position + 1 == located.len());
+            let attempts = retry::attempts(self.client.patience(), &mirror.health, position + 1 == located.len());
             let answer = retry::insist(attempts, |_, _| {}, || self.receive(url, limit)).and_then(|bytes| match accept(&bytes) {
                 Ok(()) => Ok(bytes),
                 Err(problem) => Err(Trouble::Mirror(Refusal::Lasting(problem))),

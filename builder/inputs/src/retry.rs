@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::InputsError;
 use crate::http::{Patience, Refusal, io_refusal};
+use crate::mirrors::Health;
 
 /// Why something did not come from a mirror.
 pub(crate) enum Trouble {
@@ -22,9 +23,10 @@ pub(crate) struct Attempts {
     pause: Duration,
 }
 
-/// A demoted mirror is asked once, unless nobody else is left.
-pub(crate) fn attempts(patience: Patience, is_demoted: bool, is_last: bool) -> Attempts {
-    Attempts { count: if is_demoted && !is_last { 1 } else { patience.attempts }, pause: patience.pause }
+/// A demoted mirror is asked once, unless nobody else is left and it has given something before.
+pub(crate) fn attempts(patience: Patience, health: &Health, is_last: bool) -> Attempts {
+    let once = health.is_hopeless() || (health.is_demoted() && !is_last);
+    Attempts { count: if once { 1 } else { patience.attempts }, pause: patience.pause }
 }
 
 /// Calls `ask` until it succeeds, fails for good, or has been called often enough. `on_pause` is told why and how long it rests.
@@ -111,9 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_left_is_asked_patiently_even_if_demoted() {
+    fn patience_with_a_demoted_mirror() {
         let patience = Patience::default();
-        let count = |demoted, last| attempts(patience, demoted, last).count;
-        assert_eq!([count(false, false), count(true, false), count(true, true)], [patience.attempts, 1, patience.attempts]);
+        for (served, demoted, last, count) in [
+            (false, false, false, patience.attempts),
+            (false, true, true, 1),
+            (true, true, false, 1),
+            (true, true, true, patience.attempts),
+        ] {
+            let health = Health::default();
+            if served {
+                health.succeeded();
+            }
+            while demoted && !health.is_demoted() {
+                health.failed();
+            }
+            assert_eq!(attempts(patience, &health, last).count, count, "{served} {demoted} {last}");
+        }
     }
 }

@@ -218,6 +218,15 @@ fn a_mirror_that_keeps_failing_is_asked_last() {
 }
 
 #[test]
+fn being_without_network_is_told_quickly() {
+    let (_dir, store) = store();
+    let server = Server::start(|_, _| Reply::Status(503, "", vec![]));
+    let wants: Vec<_> = (0..8).map(|n| want(&n.to_string(), format!("{n}").as_bytes())).collect();
+    assert!(fetch_all(&store, &mirrors(&server.url), &wants, 1, &Silent).is_err());
+    assert_eq!(server.seen().len(), 3 * 3 + 5, "three times patiently, then once for each of the other files");
+}
+
+#[test]
 fn damage_is_noticed_and_repaired() {
     for (what, silent) in [("written to", false), ("below the file system", true)] {
         let (_dir, store) = store();

@@ -63,9 +63,9 @@ pub(super) fn mirrors(files: &[AptFile]) -> Vec<(String, Repository)> {
     let mut found = Vec::new();
     for entry in files.iter().flat_map(AptFile::entries).filter(Entry::is_usable) {
         let archives: Vec<Repository> = entry.suites.iter().filter_map(|suite| archive_of(suite)).collect();
-        for uri in entry.uris.iter().filter(|uri| is_http(uri)) {
+        for uri in entry.uris.iter().map(|uri| uri.trim_end_matches('/')).filter(|uri| is_http(uri)) {
             for archive in &archives {
-                let mirror = (uri.trim_end_matches('/').to_owned(), *archive);
+                let mirror = (uri.to_owned(), *archive);
                 if !found.contains(&mirror) {
                     found.push(mirror);
                 }
@@ -177,6 +177,8 @@ fn parts(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn found(name: &str, text: &str) -> Vec<String> {
@@ -204,6 +206,7 @@ mod tests {
             ("other suite", "a.list", "deb http://m.example/ubuntu noble main", &[]),
             ("no main", "a.list", "deb http://m.example/debian bookworm contrib", &[]),
             ("other transports", "a.list", "deb cdrom:[Debian]/ bookworm main\ndeb file:/srv/d bookworm main", &[]),
+            ("no host", "a.list", "deb http:// bookworm main", &[]),
             ("open bracket", "a.list", "deb [arch=amd64 http://m.example/debian bookworm main", &[]),
             ("cut short", "a.list", "deb\ndeb http://m.example\ndeb  ", &[]),
             (
@@ -250,5 +253,25 @@ mod tests {
         }
         let names: Vec<String> = AptFile::read_all(etc).into_iter().map(|file| file.text).collect();
         assert_eq!(names, ["sources.list", "sources.list.d/a.sources", "sources.list.d/b.list"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_http_urls_or_nothing(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("deb".to_owned()), Just("http://m.example/".to_owned()), Just("bookworm".to_owned()), Just("main".to_owned()),
+                    Just("\n".to_owned()), Just("Types:".to_owned()), Just("\nURIs:".to_owned()), Just("\nSuites:".to_owned()),
+                    Just("[".to_owned()), Just("]".to_owned()), any::<String>(),
+                ],
+                0..20,
+            ),
+            name in prop_oneof![Just("a.list"), Just("a.sources")],
+        ) {
+            let file = AptFile { path: name.into(), text: words.join(" ") };
+            for (url, _) in mirrors(&[file]) {
+                prop_assert!(is_http(&url) && !url.ends_with('/') && !url.contains(char::is_whitespace), "{}", url);
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct Health {
     failures: AtomicU32,
     misses: AtomicU32,
     demoted: AtomicBool,
+    has_served: AtomicBool,
 }
 
 impl Health {
@@ -21,7 +22,13 @@ impl Health {
         self.demoted.load(Ordering::Relaxed)
     }
 
+    /// A demoted mirror that never gave anything is most likely out of reach; waiting for it again and again only delays the news.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.is_demoted() && !self.has_served.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn succeeded(&self) {
+        self.has_served.store(true, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         self.misses.store(0, Ordering::Relaxed);
     }
@@ -54,6 +61,7 @@ mod tests {
         assert!(!health.failed() && !health.failed() && !health.is_demoted());
         assert!(health.failed() && health.is_demoted());
         assert!(!health.failed(), "demoted once");
+        assert!(!health.is_hopeless(), "it gave something before");
         health.succeeded();
         assert!(health.is_demoted(), "for the run");
     }
@@ -61,6 +69,8 @@ mod tests {
     #[test]
     fn not_having_files_is_forgiven_longer() {
         let health = Health::default();
+        assert!(!health.is_hopeless());
         assert_eq!((0..20).filter(|_| health.missed()).collect::<Vec<_>>(), [11]);
+        assert!(health.is_hopeless());
     }
 }
