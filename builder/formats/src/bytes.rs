@@ -32,9 +32,10 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Whether nothing but zeros stands here.
+/// Whether nothing but zeros stands here. By blocks, since tens of MiB of free space are looked through.
 pub(crate) fn all_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.starts_with(chunk))
 }
 
 /// `value` rounded up to a multiple of `unit`; `None` on overflow or for a `unit` of zero.
@@ -44,10 +45,47 @@ pub(crate) fn round_up(value: u64, unit: u64) -> Option<u64> {
 
 /// Where the two differ first; the end of the shorter one if that is all there is to tell.
 pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    if a == b {
+        return None;
+    }
     match a.iter().zip(b).position(|(x, y)| x != y) {
         Some(at) => Some(at),
         None if a.len() == b.len() => None,
         None => Some(a.len().min(b.len())),
+    }
+}
+
+/// An output that keeps nothing: it compares what is written with what is expected.
+pub(crate) struct Comparison<'a> {
+    expected: &'a [u8],
+    written: usize,
+    difference: Option<usize>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(crate) fn with(expected: &'a [u8]) -> Self {
+        Comparison { expected, written: 0, difference: None }
+    }
+
+    /// Where the two differ first, now that everything is written.
+    pub(crate) fn difference(&self) -> Option<usize> {
+        self.difference.or((self.written < self.expected.len()).then_some(self.written))
+    }
+}
+
+impl std::io::Write for Comparison<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.difference.is_none() {
+            let rest = self.expected.get(self.written..).unwrap_or(&[]);
+            let same = rest.get(..bytes.len()).unwrap_or(rest);
+            self.difference = first_difference(same, bytes).map(|at| self.written.saturating_add(at));
+        }
+        self.written = self.written.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -122,5 +160,32 @@ pub(crate) mod tests {
         assert_eq!(first_difference(b"abc", b"abc"), None);
         assert_eq!(first_difference(b"abc", b"axc"), Some(1));
         assert_eq!(first_difference(b"abc", b"ab"), Some(2));
+    }
+
+    #[test]
+    fn a_comparison_finds_the_first_difference() {
+        use std::io::Write;
+        let cases: [(&[&[u8]], Option<usize>); 5] = [
+            (&[b"ab", b"cd"], None),
+            (&[b"ab", b"cx"], Some(3)),
+            (&[b"ax", b"xx"], Some(1)),
+            (&[b"ab"], Some(2)),
+            (&[b"ab", b"cde"], Some(4)),
+        ];
+        for (pieces, expected) in cases {
+            let mut comparison = Comparison::with(b"abcd");
+            for piece in pieces {
+                comparison.write_all(piece).unwrap();
+            }
+            assert_eq!(comparison.difference(), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn zeros() {
+        let mut bytes = [0; 10_000];
+        assert!(all_zero(&bytes) && all_zero(&[]));
+        bytes[9_999] = 1;
+        assert!(!all_zero(&bytes));
     }
 }

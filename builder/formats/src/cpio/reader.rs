@@ -1,7 +1,7 @@
 //! Archive → members. [`parse`] takes any uncompressed newc archive that one reader and another would understand alike;
 //! [`parse_canonical`] takes only what [`write`](super::write) makes.
 
-use crate::bytes::{all_zero, first_difference, slice};
+use crate::bytes::{Comparison, all_zero, slice};
 
 use super::dump::locate;
 use super::layout::{
@@ -112,7 +112,7 @@ pub fn parse(bytes: &[u8]) -> Result<Archive<'_>, ReadError> {
 }
 
 /// Reads an archive that [`write`](super::write) made: writes it again and compares, so it is exactly as strict as the
-/// writer is definite. Needs about as much memory again as the archive has bytes.
+/// writer is definite.
 ///
 /// # Errors
 /// [`ReadError`]; `NotCanonical` names the first place that differs.
@@ -124,9 +124,9 @@ pub fn parse_canonical(bytes: &[u8]) -> Result<Archive<'_>, ReadError> {
         entries.push(entry(member).map_err(|fault| refuse(format!("member `{}` {fault}", member.name)))?);
     }
     let epoch = archive.members.first().map_or(0, |member| member.header.mtime);
-    let mut again = Vec::with_capacity(bytes.len());
-    write(&entries, epoch.into(), &mut again).map_err(|error| refuse(error.to_string()))?;
-    match first_difference(bytes, &again) {
+    let mut comparison = Comparison::with(bytes);
+    write(&entries, epoch.into(), &mut comparison).map_err(|error| refuse(error.to_string()))?;
+    match comparison.difference() {
         None => Ok(archive),
         Some(at) => Err(refuse(format!("it differs first at {at:#x}, {}", locate(bytes, at)))),
     }

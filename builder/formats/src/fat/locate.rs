@@ -6,7 +6,7 @@ use super::layout::{
     ATTR_LONG_NAME, ATTR_VOLUME_ID, BACKUP_BOOT_SECTOR, BACKUP_FSINFO_SECTOR, BOOT, ENTRY, ENTRY_LEN, FSINFO, FSINFO_SECTOR,
     LONG_ENTRY, SECTOR,
 };
-use super::reader::{Node, Volume, parse};
+use super::reader::{Node, Volume, structure};
 
 /// The place of a byte, such as "FAT boot sector, field volume id" or "FAT file EFI/BOOT/BOOTX64.EFI, byte 12". In a
 /// damaged volume only the sectors with a fixed place are named.
@@ -14,8 +14,8 @@ pub fn locate(bytes: &[u8], offset: usize) -> String {
     if let Some(place) = in_fixed_sectors(offset) {
         return place;
     }
-    match parse(bytes) {
-        Ok(volume) => in_volume(&volume, offset),
+    match structure(bytes) {
+        Ok((volume, _)) => in_volume(&volume, offset),
         Err(error) => format!("FAT volume, byte {offset} ({error})"),
     }
 }
@@ -98,7 +98,7 @@ fn in_directory(volume: &Volume<'_>, directory: &Node, offset: usize) -> String 
 
 /// The file that holds the byte, with its path and the byte's place in it: what a nested format starts from.
 pub(crate) fn content_at(bytes: &[u8], offset: usize) -> Option<(String, Vec<u8>, usize)> {
-    let volume = parse(bytes).ok()?;
+    let (volume, _) = structure(bytes).ok()?;
     let at = offset.checked_sub(volume.data_offset)?;
     let cluster = u32::try_from(at / volume.cluster_len.max(1)).ok()?.checked_add(2)?;
     let (node, index) = owner(&volume, cluster)?;

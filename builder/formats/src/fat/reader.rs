@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::bytes::{slice, u16_at, u32_at};
+use crate::bytes::{all_zero, slice, u16_at, u32_at};
 
 use super::layout::{
     BACKUP_BOOT_SECTOR, BACKUP_FSINFO_SECTOR, BOOT_SIGNATURE, END_OF_CHAIN_MIN, FAT_ENTRY_0, FAT_ENTRY_1, FAT_ENTRY_MASK,
@@ -87,6 +87,12 @@ pub enum ReadError {
         /// What is wrong.
         fault: &'static str,
     },
+    /// Something stands where nothing should: in a reserved sector, behind a file's end, in a free cluster.
+    #[error("reading a FAT volume: something stands at {at:#x}, which belongs to no file or structure")]
+    Unclaimed {
+        /// Start of the sector, cluster or rest of a cluster.
+        at: usize,
+    },
 }
 
 /// Reads a FAT32 volume with 512-byte sectors and two FATs, the only kind that an ESP of ours is.
@@ -94,6 +100,13 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`] for any damage or inconsistency.
 pub fn parse(bytes: &[u8]) -> Result<Volume<'_>, ReadError> {
+    let (volume, used) = structure(bytes)?;
+    check_unclaimed(&volume, &used)?;
+    Ok(volume)
+}
+
+/// The volume and its used clusters, whatever stands in the free space: enough to name a place there.
+pub(super) fn structure(bytes: &[u8]) -> Result<(Volume<'_>, BTreeSet<u32>), ReadError> {
     let mut volume = frame(bytes)?;
     check_fats(&volume)?;
     let mut used = BTreeSet::new();
@@ -102,7 +115,7 @@ pub fn parse(bytes: &[u8]) -> Result<Volume<'_>, ReadError> {
     // `used` holds only clusters of the volume, each once.
     volume.free = volume.clusters.saturating_sub(u32::try_from(used.len()).unwrap_or(u32::MAX));
     check_fsinfo(&volume, &used)?;
-    Ok(volume)
+    Ok((volume, used))
 }
 
 impl<'a> Volume<'a> {
@@ -261,4 +274,30 @@ fn check_fsinfo(volume: &Volume<'_>, used: &BTreeSet<u32>) -> Result<(), ReadErr
         return fault("its next free cluster isn't one");
     }
     Ok(())
+}
+
+/// A volume that went through other hands may carry rests of deleted files; one of ours carries nothing.
+fn check_unclaimed(volume: &Volume<'_>, used: &BTreeSet<u32>) -> Result<(), ReadError> {
+    let zero = |at: usize, len: usize| match slice(volume.bytes, at, len) {
+        Some(bytes) if all_zero(bytes) => Ok(()),
+        _ => Err(ReadError::Unclaimed { at }),
+    };
+    let named = [0, FSINFO_SECTOR, BACKUP_BOOT_SECTOR, BACKUP_FSINFO_SECTOR].map(usize::from);
+    for sector in (0..volume.fat.0 / SECTOR).filter(|sector| !named.contains(sector)) {
+        zero(sector * SECTOR, SECTOR)?;
+    }
+    for node in volume.nodes.iter().filter(|node| !node.directory) {
+        let Some(last) = node.clusters.last().and_then(|cluster| volume.offset(*cluster)) else { continue };
+        let filled = match node.size as usize % volume.cluster_len {
+            0 => volume.cluster_len,
+            rest => rest,
+        };
+        zero(last.saturating_add(filled), volume.cluster_len.saturating_sub(filled))?;
+    }
+    let free = (2..volume.clusters.saturating_add(2)).filter(|cluster| !used.contains(cluster));
+    for at in free.filter_map(|cluster| volume.offset(cluster)) {
+        zero(at, volume.cluster_len)?;
+    }
+    let end = volume.data_offset.saturating_add((volume.clusters as usize).saturating_mul(volume.cluster_len));
+    zero(end, volume.bytes.len().saturating_sub(end))
 }

@@ -14,5 +14,5 @@ pub(crate) use dump::content_at;
 pub use dump::{dump, locate};
 pub use guid::{Guid, ParseGuidError};
 pub use layout::{ALIGNMENT, FIRST_PARTITION_LBA, Place, SECTOR};
-pub use reader::{PartitionEntry, ReadError, Table, parse};
+pub use reader::{PartitionEntry, ReadError, Table, parse, parse_canonical};
 pub use writer::{Disk, Partition, WriteError, write};

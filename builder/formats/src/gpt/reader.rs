@@ -1,13 +1,15 @@
 //! Disk → table. Everything is checked: both headers, both arrays, all checksums, and that the two copies say the same.
 
-use crate::bytes::{all_zero, array, slice, u16_at, u32_at, u64_at};
+use crate::bytes::{Comparison, all_zero, array, slice, u16_at, u32_at, u64_at};
 
 use super::crc::crc32;
+use super::dump::locate;
 use super::guid::Guid;
 use super::layout::{
     ARRAY_LBA, ARRAY_LEN, ARRAY_SECTORS, ENTRY_COUNT, ENTRY_LEN, FIRST_USABLE_LBA, HEADER_LBA, HEADER_LEN, MBR_GPT_PROTECTIVE,
     MBR_RECORD, MBR_SIGNATURE, MBR_SIGNATURE_AT, NAME_UNITS, Place, REVISION, SECTOR, SIGNATURE,
 };
+use super::writer::{Disk, Partition, write};
 
 /// A disk's partition table, borrowed from the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,42 @@ pub enum ReadError {
         /// What is wrong.
         fault: &'static str,
     },
+    /// It is a GPT disk, but not byte for byte what this program writes for the same partitions.
+    #[error("reading a GPT disk: it isn't in the form that sealstone writes: {fault}")]
+    NotCanonical {
+        /// The first place that differs, or what can't be expressed.
+        fault: String,
+    },
+}
+
+/// Reads a disk that [`write`] made: writes it again and compares, so that nothing can stand between the partitions
+/// either. What stands in a partition is taken as it is.
+///
+/// # Errors
+/// [`ReadError`]; `NotCanonical` names the first place that differs.
+pub fn parse_canonical(disk: &[u8]) -> Result<Table<'_>, ReadError> {
+    let table = parse(disk)?;
+    let partitions: Vec<Partition<'_>> = table
+        .partitions
+        .iter()
+        .map(|read| Partition {
+            kind: read.kind,
+            guid: read.guid,
+            name: &read.name,
+            attributes: read.attributes,
+            content: read.content,
+        })
+        .collect();
+    let mut comparison = Comparison::with(disk);
+    write(&Disk { guid: table.disk_guid, partitions: &partitions }, &mut comparison)
+        .map_err(|error| ReadError::NotCanonical { fault: error.to_string() })?;
+    match comparison.difference() {
+        None => Ok(table),
+        Some(at) => {
+            let fault = format!("it differs first at {at:#x}, {}", locate(disk, at));
+            Err(ReadError::NotCanonical { fault })
+        }
+    }
 }
 
 /// Reads the table of a whole disk with 512-byte blocks.
@@ -241,7 +279,6 @@ fn check_apart(partitions: &[PartitionEntry<'_>]) -> Result<(), ReadError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::writer::{Disk, Partition, write};
     use super::*;
 
     fn sample() -> Vec<u8> {
@@ -277,6 +314,19 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0x10;
             assert!(parse(&bad).is_err(), "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn nothing_stands_between_the_partitions() {
+        let mut disk = sample();
+        parse_canonical(&disk).unwrap();
+        for (at, place) in [(0, "boot code"), (20_000, "space between"), ((1 << 20) + 1536, "space between")] {
+            disk[at] = 1;
+            assert!(parse(&disk).is_ok());
+            let message = parse_canonical(&disk).unwrap_err().to_string();
+            assert!(message.contains(place), "{message}");
+            disk[at] = 0;
         }
     }
 

@@ -43,6 +43,10 @@ fn places() {
     for (offset, expected) in cases {
         assert_eq!(locate(&esp, offset), expected);
     }
+    let mut stray = esp.clone();
+    stray[esp.len() - 1] = 1;
+    assert!(parse(&stray).is_err());
+    assert_eq!(locate(&stray, esp.len() - 1), locate(&esp, esp.len() - 1));
 }
 
 #[test]
@@ -116,6 +120,8 @@ fn damage_is_named() {
     let esp = sample::esp();
     let read = parse(&esp).unwrap();
     let boot = read.nodes.iter().find(|node| node.path.ends_with("EFI")).unwrap().entry_offset;
+    let conf = read.nodes.iter().find(|node| node.path.ends_with(".conf")).unwrap().clusters[0];
+    let conf = read.data_offset + (conf as usize - 2) * 512;
     let (fat, fat_len) = read.fat;
     let both_fats = |cluster: usize, value: u32| vec![(fat + cluster * 4, value), (fat + fat_len + cluster * 4, value)];
     let free = read.clusters as usize + 1;
@@ -130,6 +136,9 @@ fn damage_is_named() {
         (vec![(512 + 488, 1), (7 * 512 + 488, 1)], "counts"),
         (vec![(boot, 0)], "half-empty"),
         (vec![(read.data_offset, 0x2020_2020)], "label"),
+        (vec![(2 * 512, 1)], "belongs to no file"),
+        (vec![(conf + 8, 1)], "belongs to no file"),
+        (vec![(esp.len() - 4, 1)], "belongs to no file"),
     ];
     for (changes, expected) in cases {
         let mut bad = esp.clone();
