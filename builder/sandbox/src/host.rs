@@ -52,6 +52,10 @@ pub enum HostProblem {
     )]
     MaskedProc,
 
+    /// Without /proc a program can neither find itself nor map user ids.
+    #[error("/proc isn't mounted here; mend it with `sudo mount -t proc proc /proc`, in the chroot if it is one")]
+    NoProc,
+
     /// The kernel refuses user namespaces to processes whose root directory isn't their mount namespace's.
     #[error("no user namespace can be made: the program runs in a chroot; use a container or the host itself instead")]
     Chroot,

@@ -9,7 +9,7 @@ use std::process::{self, Child, ChildStderr, ChildStdout, Command};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Ending, SandboxError};
-use crate::host;
+use crate::host::{self, HostProblem};
 use crate::invocation::{Invocation, Stdio, Work};
 use crate::plan::{INNER_ARGUMENT, Plan, Report};
 
@@ -138,6 +138,9 @@ impl Inner {
         let mut command = Command::new("/proc/self/exe");
         command.arg(INNER_ARGUMENT).env_clear().current_dir("/");
         command.stdin(OwnedFd::from(theirs)).stdout(stdout).stderr(stderr);
+        if !Path::new("/proc/self/exe").exists() {
+            return Err(HostProblem::NoProc.into());
+        }
         let child = command.spawn().map_err(io("starting"))?;
         // The command holds the other end; as long as it is open here, the end of the inner process would go unnoticed.
         drop(command);

@@ -1,6 +1,7 @@
 //! Isolation, tried from the inside. This test is a program of its own (`harness = false`), because the sandbox
 //! re-executes the program that it is part of. The root is made of the host's own `/usr`, shown read-only, and the program
 //! inside is mostly this one again, shown at `/self`. Arguments: names of tests, or parts of them; none for all.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code, which clippy can't see without the harness")]
 
 mod isolation {
     pub(crate) mod inside;

@@ -1,4 +1,5 @@
 //! Unpacking: what is kept, what is normalised, what is refused, and that threads and attackers change none of it.
+#![allow(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for test code")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,7 +71,7 @@ fn deb(members: &[Raw<'_>]) -> Vec<u8> {
     for (name, data) in
         [("debian-binary", b"2.0\n".to_vec()), ("control.tar.xz", xz(&tar(&[]))), ("data.tar.xz", xz(&tar(members)))]
     {
-        write!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", data.len()).unwrap();
+        writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", data.len()).unwrap();
         out.extend(&data);
         out.resize(out.len().next_multiple_of(2), b'\n');
     }
