@@ -56,28 +56,33 @@ impl Sources {
 
     /// The strongest source there is: a TEE's own report before a TPM, which on such machines is the cloud's software.
     ///
-    /// With `Attestation::Insecure` no source is looked for, so that such an image never looks like one that proves
-    /// something. `None` means that nobody may be served.
+    /// With `Attestation::Insecure` no source counts, so that such an image never looks like one that proves something.
+    /// `None` means that nobody may be served.
     pub fn choose(&self, attestation: Attestation) -> Option<Kind> {
-        match attestation {
-            Attestation::Insecure => Some(Kind::Insecure),
-            Attestation::Required => self.tsm().or_else(|| self.has_tpm().then_some(Kind::Tpm2)),
-        }
+        choose(fs::read(self.tsm_entry.join("provider")).ok().as_deref(), &self.tpm, attestation)
     }
+}
 
-    fn tsm(&self) -> Option<Kind> {
-        let provider = fs::read(self.tsm_entry.join("provider")).ok()?;
-        match provider.trim_ascii() {
-            b"sev_guest" => Some(Kind::SevSnp),
-            b"tdx_guest" => Some(Kind::Tdx),
-            _ => None,
-        }
+/// [`Sources::choose`], given what the report entry's `provider` says.
+fn choose(provider: Option<&[u8]>, tpm: &Path, attestation: Attestation) -> Option<Kind> {
+    match attestation {
+        Attestation::Insecure => Some(Kind::Insecure),
+        Attestation::Required => provider.and_then(tee).or_else(|| usable(tpm).then_some(Kind::Tpm2)),
     }
+}
 
-    /// Opened as it would be for a quote, so that a device without permission doesn't count.
-    fn has_tpm(&self) -> bool {
-        is_device(&self.tpm) && fs::File::options().read(true).write(true).open(&self.tpm).is_ok()
+/// The TEE behind a provider. Source: Linux, the `name` of each `struct tsm_ops` in `drivers/virt/coco`.
+fn tee(provider: &[u8]) -> Option<Kind> {
+    match provider.trim_ascii() {
+        b"sev_guest" => Some(Kind::SevSnp),
+        b"tdx_guest" => Some(Kind::Tdx),
+        _ => None,
     }
+}
+
+/// Whether the TPM can be opened as for a quote, so that a device without permission doesn't count.
+fn usable(tpm: &Path) -> bool {
+    is_device(tpm) && fs::File::options().read(true).write(true).open(tpm).is_ok()
 }
 
 fn is_device(path: &Path) -> bool {
@@ -104,13 +109,16 @@ mod tests {
             (None, "/nonexistent", None),
         ];
         for (provider, tpm, expected) in table {
-            let folder = tempfile::tempdir().unwrap();
-            if let Some(provider) = provider {
-                fs::write(folder.path().join("provider"), provider).unwrap();
-            }
-            let sources = Sources { tsm_entry: folder.path().into(), tpm: tpm.into() };
-            assert_eq!(sources.choose(Attestation::Required), expected, "{provider:?} {tpm}");
-            assert_eq!(sources.choose(Attestation::Insecure), Some(Kind::Insecure), "{provider:?} {tpm}");
+            let found = choose(provider.map(str::as_bytes), Path::new(tpm), Attestation::Required);
+            assert_eq!(found, expected, "{provider:?} {tpm}");
+            let found = choose(provider.map(str::as_bytes), Path::new(tpm), Attestation::Insecure);
+            assert_eq!(found, Some(Kind::Insecure), "{provider:?} {tpm}");
         }
+    }
+
+    #[test]
+    fn this_host_without_an_entry_has_no_tee() {
+        let sources = Sources { tsm_entry: "/nonexistent".into(), tpm: "/nonexistent".into() };
+        assert_eq!(sources.choose(Attestation::Required), None);
     }
 }

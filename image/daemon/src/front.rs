@@ -131,13 +131,11 @@ fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 mod tests {
     use super::*;
 
-    const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"m.gguf","name":"here","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192},{"file":"m.gguf","name":"missing","required":false,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+    const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"lib.rs","name":"src","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192},{"file":"m.gguf","name":"zzz","required":false,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
+    /// This crate's folder stands in for `/packs`: it has `src/lib.rs`, but no `zzz/m.gguf`.
     fn front() -> Front {
-        let packs = tempfile::tempdir().unwrap();
-        std::fs::create_dir(packs.path().join("here")).unwrap();
-        std::fs::write(packs.path().join("here/m.gguf"), "x").unwrap();
-        Front::new(&MeasuredConfig::parse(CONFIG.into()).unwrap(), Kind::Tpm2, packs.path())
+        Front::new(&MeasuredConfig::parse(CONFIG.into()).unwrap(), Kind::Tpm2, Path::new(env!("CARGO_MANIFEST_DIR")))
     }
 
     #[test]
@@ -167,7 +165,7 @@ mod tests {
     #[test]
     fn health_names_every_model() {
         let health: serde_json::Value = serde_json::from_slice(&front().health).unwrap();
-        let states = serde_json::json!([{"name": "here", "state": "mounted"}, {"name": "missing", "state": "missing"}]);
+        let states = serde_json::json!([{"name": "src", "state": "mounted"}, {"name": "zzz", "state": "missing"}]);
         assert_eq!(health["models"], states);
         assert_eq!(health["status"], "degraded");
         assert_eq!(health["evidence"], "tpm2");

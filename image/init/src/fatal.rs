@@ -37,7 +37,7 @@ pub(crate) enum Fatal {
 
 /// Adds what was being done to a system call's error.
 pub(crate) trait Context<T> {
-    /// `doing` completes the sentence "… failed".
+    /// `doing` says what failed, as in "opening FILE".
     fn doing(self, doing: &str) -> Result<T, Fatal>;
 }
 

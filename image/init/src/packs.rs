@@ -1,6 +1,8 @@
 //! Model packs: found by content, bound by dm-verity to the measured root, mounted read-only.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -56,17 +58,17 @@ fn find(models: &[Model]) -> Result<Vec<Option<PathBuf>>, Fatal> {
     }
 }
 
-/// The virtio block devices, by name, so that the choice between two equal disks doesn't vary.
+/// The virtio block devices among the kernel's.
 fn virtio_disks(sys_block: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(sys_block)? {
-        let name = entry?.file_name();
-        if name.to_str().is_some_and(|n| n.starts_with("vd")) {
-            names.push(name);
-        }
-    }
+    let names = fs::read_dir(sys_block)?.map(|entry| entry.map(|e| e.file_name()));
+    Ok(device_nodes(names.collect::<Result<_, _>>()?))
+}
+
+/// The nodes of virtio block devices, by name, so that the choice between two equal disks doesn't vary.
+fn device_nodes(mut names: Vec<OsString>) -> Vec<PathBuf> {
+    names.retain(|name| name.as_bytes().starts_with(b"vd"));
     names.sort_unstable();
-    Ok(names.iter().map(|name| Path::new("/dev").join(name)).collect())
+    names.iter().map(|name| Path::new("/dev").join(name)).collect()
 }
 
 /// Whether the top hash block on `disk` is the one that the model's root names. Only those 4096 bytes are looked at, and
@@ -127,36 +129,48 @@ mod tests {
         }
     }
 
+    /// A disk in memory, whose path holds as long as the file is open.
+    fn disk(bytes: &[u8]) -> (File, PathBuf) {
+        use std::os::fd::AsRawFd;
+        let mut file = File::from(rustix::fs::memfd_create("disk", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        (file, path)
+    }
+
     #[test]
     fn a_pack_is_known_by_its_top_hash_block() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = folder.path().join("vda");
         let salt = Digest::of(b"salt");
-        let mut bytes = vec![0u8; 4 * 4096];
-        bytes[3 * 4096..].fill(7);
-        fs::write(&disk, &bytes).unwrap();
         let mut salted = salt.as_bytes().to_vec();
         salted.extend([7u8; 4096]);
         let root = Digest::of(&salted);
+        // Two blocks of data, one for the superblock, one of tree.
+        let mut good = vec![0u8; 4 * 4096];
+        good[3 * 4096..].fill(7);
+        let mut flipped = good.clone();
+        flipped[3 * 4096 + 1] ^= 1;
+        let mut other_superblock = good.clone();
+        other_superblock[2 * 4096..3 * 4096].fill(0xff);
 
-        assert!(holds(&disk, &model(8192, root, salt)));
-        assert!(!holds(&disk, &model(8192, root, Digest::of(b"other"))), "another salt");
-        assert!(!holds(&disk, &model(3 * 4096, root, salt)), "another size, beyond the disk's end");
-        assert!(!holds(&folder.path().join("vdb"), &model(8192, root, salt)), "no such disk");
-        bytes[3 * 4096 + 1] ^= 1;
-        fs::write(&disk, &bytes).unwrap();
-        assert!(!holds(&disk, &model(8192, root, salt)), "one bit");
-        fs::write(&disk, &bytes[..4 * 4096 - 1]).unwrap();
-        assert!(!holds(&disk, &model(8192, root, salt)), "cut");
+        let table: &[(&str, &[u8], u64, Digest, bool)] = &[
+            ("the pack", &good, 8192, salt, true),
+            ("another superblock, which isn't read", &other_superblock, 8192, salt, true),
+            ("another salt", &good, 8192, Digest::of(b"other"), false),
+            ("another size, beyond the disk's end", &good, 3 * 4096, salt, false),
+            ("one bit", &flipped, 8192, salt, false),
+            ("cut", &good[..4 * 4096 - 1], 8192, salt, false),
+            ("empty", &[], 8192, salt, false),
+        ];
+        for (what, bytes, size, salt, expected) in table {
+            let (_open, path) = disk(bytes);
+            assert_eq!(holds(&path, &model(*size, root, *salt)), *expected, "{what}");
+        }
+        assert!(!holds(Path::new("/nonexistent"), &model(8192, root, salt)), "no such disk");
     }
 
     #[test]
     fn only_virtio_disks_are_looked_at() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["vdb", "sda", "dm-0", "loop0", "vda", "nvme0n1", "vdaa"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        let disks = virtio_disks(folder.path()).unwrap();
-        assert_eq!(disks, ["/dev/vda", "/dev/vdaa", "/dev/vdb"].map(PathBuf::from));
+        let names = ["vdb", "sda", "dm-0", "loop0", "vda", "nvme0n1", "vdaa"].map(OsString::from);
+        assert_eq!(device_nodes(names.into()), ["/dev/vda", "/dev/vdaa", "/dev/vdb"].map(PathBuf::from));
     }
 }
