@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::kinds::EFI_ACTION;
 use super::{EventLog, LogEvent, event_type_name};
 use crate::digest::{Digest, to_hex};
 use crate::transcript::{Event, Input, Kind, Op, Register, Transcript};
@@ -31,6 +32,8 @@ pub enum Cause {
     OtherAcpi,
     /// Other boot entries: another firmware or more disks and network cards.
     OtherBootEntries,
+    /// Firmware tried another boot option first; the host decides which devices there are and their order.
+    EarlierBootAttempt,
     /// The firmware or VMM measures in another order or other constants: another profile.
     OtherProfile,
     /// The log has events that weren't predicted.
@@ -54,6 +57,10 @@ impl Cause {
             Self::OtherMemory => "the machine has another memory size, or another VMM laid it out",
             Self::OtherAcpi => "the host offered other ACPI tables: another QEMU, or other devices or vCPUs",
             Self::OtherBootEntries => "firmware made other boot entries: another build, or other disks or network cards",
+            Self::EarlierBootAttempt => {
+                "firmware tried another boot option first: the host must offer no other bootable device (QEMU \
+                 `-nodefaults`, or `bootindex=0` on the disk)"
+            }
             Self::OtherProfile => "firmware or VMM don't behave as the profile says",
             Self::ExtraEvent => "something was measured that the prediction doesn't have",
             Self::MissingEvent => "the boot ended, or the log was taken, before everything was measured",
@@ -159,6 +166,9 @@ fn diverges(predicted: &Transcript, log: &EventLog, register: Register) -> Optio
 }
 
 fn cause(expected: &Event, found: &LogEvent) -> Cause {
+    if found.event_type == EFI_ACTION && found.data.starts_with(b"Returning from EFI Application") {
+        return Cause::EarlierBootAttempt;
+    }
     if kind_name(expected.kind) != event_type_name(found.event_type) {
         return Cause::OtherProfile;
     }

@@ -2,14 +2,14 @@
 
 /// Informs, isn't extended.
 pub(super) const NO_ACTION: u32 = 3;
-pub(super) const SEPARATOR: u32 = 4;
+/// A fixed string.
 pub(super) const EFI_ACTION: u32 = 0x8000_0007;
 
 const NAMES: [(u32, &str); 31] = [
     (0, "EV_PREBOOT_CERT"),
     (1, "EV_POST_CODE"),
     (NO_ACTION, "EV_NO_ACTION"),
-    (SEPARATOR, "EV_SEPARATOR"),
+    (4, "EV_SEPARATOR"),
     (5, "EV_ACTION"),
     (6, "EV_EVENT_TAG"),
     (7, "EV_S_CRTM_CONTENTS"),
