@@ -24,7 +24,14 @@ const ORDER: &str = "SEALSTONE_TEST_CONFINED";
 /// What the child says when the host's kernel is too old for the confinement.
 const UNSUPPORTED: &str = "unsupported";
 
-#[test]
+fn main() {
+    if let Ok(order) = std::env::var(ORDER) {
+        return child(&order);
+    }
+    a_confined_front_serves();
+    what_serving_does_not_need_kills();
+}
+
 fn a_confined_front_serves() {
     let Some((mut child, port)) = start("serve") else { return };
     for _ in 0..50 {
@@ -36,24 +43,25 @@ fn a_confined_front_serves() {
         assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
     }
     assert_eq!(child.try_wait().unwrap(), None, "it is still there");
+    println!("confined: serves");
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
-#[test]
 fn what_serving_does_not_need_kills() {
     const SIGSYS: i32 = 31;
     for order in ["open", "exec", "socket", "fork", "executable-memory"] {
         let Some((mut child, _)) = start(order) else { return };
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(SIGSYS), "{order}: {status}");
+        println!("confined: {order} kills");
     }
 }
 
 /// Starts this program as the child with an order. `None` when this host can't confine.
 fn start(order: &str) -> Option<(Child, u16)> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture"]).env(ORDER, order).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env(ORDER, order).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let port = lines.by_ref().map(|l| l.unwrap()).find_map(|line| match line.strip_prefix("child: ") {
@@ -73,10 +81,8 @@ fn start(order: &str) -> Option<(Child, u16)> {
     }
 }
 
-/// Not a test of its own: the body of the child process. Run as an ordinary test it has no order and does nothing.
-#[test]
-fn child() {
-    let Ok(order) = std::env::var(ORDER) else { return };
+/// The body of the child process.
+fn child(order: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     listener.set_nonblocking(true).unwrap();
@@ -90,7 +96,7 @@ fn child() {
         Err(ConfineError::Landlock) => return eprintln!("child: {UNSUPPORTED}"),
         Err(error) => panic!("{error}"),
     }
-    match order.as_str() {
+    match order {
         "serve" => drop(runtime.block_on(server::serve(listener, front, Limits::DEFAULT))),
         "open" => drop(std::fs::File::open("/dev/null")),
         "exec" => drop(Command::new("/bin/true").status()),
