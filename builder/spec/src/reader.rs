@@ -35,6 +35,10 @@ impl<'a> Cursor<'a> {
         Cursor { node, at: node.at, path, problems: self.problems }
     }
 
+    pub(crate) fn position(&self) -> Position {
+        self.at
+    }
+
     pub(crate) fn is_map(&self) -> bool {
         matches!(self.node.value, Value::Map(_))
     }

@@ -21,6 +21,14 @@ pub enum DebianError {
         /// What the source of indexes says.
         source: SourceError,
     },
+    /// Every mirror's file was refused.
+    #[error("{refusal} ({source})")]
+    Refused {
+        /// Why the first one's was.
+        refusal: Box<DebianError>,
+        /// What the source of indexes says about all of them.
+        source: SourceError,
+    },
     /// The caller gave no content for a key file that the spec names.
     #[error(
         "the key file {path} of the archive {archive} wasn't read; restore it, or correct `archives.{archive}.keys` in the spec"
@@ -180,6 +188,16 @@ pub enum DebianError {
         /// The name.
         name: String,
     },
+}
+
+impl DebianError {
+    /// What was wrong with the first mirror's file, if this is about mirrors; otherwise the error itself.
+    pub fn cause(&self) -> &DebianError {
+        match self {
+            DebianError::Refused { refusal, .. } => refusal.cause(),
+            other => other,
+        }
+    }
 }
 
 fn listing(versions: &[Version]) -> String {

@@ -36,4 +36,4 @@ pub use index::{BinaryPackage, PoolFile, SourcePackage};
 pub use openpgp::{Keyring, SignatureError};
 pub use release::Release;
 pub use resolve::{Note, Resolution, Update, resolve};
-pub use suite::{IndexFile, IndexSource, Indexes, Suite, load_indexes};
+pub use suite::{Accept, IndexFile, IndexSource, Indexes, Suite, load_indexes};

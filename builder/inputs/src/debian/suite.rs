@@ -1,7 +1,6 @@
 //! Fetches the indexes of the suites that a spec names, and believes none of them before it is checked.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use sealstone_spec::{Archive, Lock, LockedArchive, Name, Repository, Sha256, Snapshot, SourceOrigin, Spec, SpecPath, UtcTime};
 
@@ -15,9 +14,6 @@ use super::release::Release;
 const CLOCK_SKEW: u64 = 24 * 60 * 60;
 /// A signed index is 150 kB; nothing vouches for its size before the signature is checked.
 const MOST_RELEASE_BYTES: u64 = 4 << 20;
-/// Memory for one xz stream. Indexes are compressed with at most a 64 MiB dictionary.
-const XZ_MEMORY_KIB: u32 = 128 << 10;
-
 /// An index to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IndexFile {
@@ -33,11 +29,22 @@ pub struct IndexFile {
 
 /// Brings files of an archive from wherever. It isn't trusted: what it brings is checked here.
 pub trait IndexSource {
-    /// The content of a file.
+    /// The content of a file. A source that knows several places asks `accept` about what each of them gives, and goes on
+    /// to the next one when it is refused; a source that doesn't ask loses nothing but that.
     ///
     /// # Errors
-    /// Why no mirror has it.
-    fn fetch(&self, file: &IndexFile) -> Result<Vec<u8>, SourceError>;
+    /// Why no place has it in an acceptable form.
+    fn fetch(&self, file: &IndexFile, accept: &mut Accept<'_>) -> Result<Vec<u8>, SourceError>;
+}
+
+/// Says what is wrong with a file, if anything is.
+pub type Accept<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
+
+impl IndexSource for crate::Mirrors {
+    fn fetch(&self, file: &IndexFile, accept: &mut Accept<'_>) -> Result<Vec<u8>, SourceError> {
+        let archive = crate::ArchiveRef { snapshot: file.snapshot, repository: file.repository };
+        Ok(self.index(archive, &file.path, file.most_bytes, accept)?)
+    }
 }
 
 /// The checked indexes of all archives of a spec.
@@ -149,11 +156,12 @@ impl Asked<'_> {
     }
 
     fn release(&self, keyring: &Keyring, locked: Option<&LockedArchive>, now: UtcTime) -> Result<(Release, Sha256), DebianError> {
-        let bytes = self.fetch("InRelease", MOST_RELEASE_BYTES)?;
-        let text = keyring.verify(&bytes, now).map_err(|source| self.signature(source))?;
-        let release = Release::parse(&text).map_err(|error| self.malformed("InRelease", error))?;
-        self.check_release(&release, locked, now)?;
-        Ok((release, Sha256::of(&bytes)))
+        self.fetch("InRelease", MOST_RELEASE_BYTES, |bytes| {
+            let text = keyring.verify(bytes, now).map_err(|source| self.signature(source))?;
+            let release = Release::parse(&text).map_err(|error| self.malformed("InRelease", error))?;
+            self.check_release(&release, locked, now)?;
+            Ok((release, Sha256::of(bytes)))
+        })
     }
 
     /// What a correct signature doesn't say: that it is the right index, and a fresh one.
@@ -189,16 +197,13 @@ impl Asked<'_> {
         };
         let (packed_size, packed_sha256) = listed(&packed_path)?;
         let (size, sha256) = listed(path)?;
-        let packed = self.fetch(&packed_path, packed_size)?;
-        self.check(&packed_path, &packed, packed_size, packed_sha256)?;
-        let mut text = Vec::new();
-        let reader = lzma_rust2::XzReader::new_mem_limit(packed.as_slice(), true, XZ_MEMORY_KIB);
-        let malformed = |what: String| self.malformed(path, Malformed { line: 1, what });
-        // One byte more than expected is enough to see that it is too much.
-        let unpacked = reader.take(size.saturating_add(1)).read_to_end(&mut text);
-        unpacked.map_err(|error| malformed(format!("it can't be decompressed: {error}")))?;
-        self.check(path, &text, size, sha256)?;
-        String::from_utf8(text).map_err(|error| malformed(error.to_string()))
+        self.fetch(&packed_path, packed_size, |packed| {
+            self.check(&packed_path, packed, packed_size, packed_sha256)?;
+            let malformed = |what: String| self.malformed(path, Malformed { line: 1, what });
+            let text = crate::unpack(path, packed, size).map_err(|error| malformed(error.to_string()))?;
+            self.check(path, &text, size, sha256)?;
+            String::from_utf8(text).map_err(|error| malformed(error.to_string()))
+        })
     }
 
     fn check(&self, path: &str, bytes: &[u8], expected_size: u64, expected: Sha256) -> Result<(), DebianError> {
@@ -210,10 +215,28 @@ impl Asked<'_> {
         Err(DebianError::WrongFile { archive, path, expected, expected_size, found, found_size })
     }
 
-    fn fetch(&self, name: &str, most_bytes: u64) -> Result<Vec<u8>, DebianError> {
+    /// Fetches a file below the suite's folder and turns it into what it is for.
+    fn fetch<T>(&self, name: &str, most_bytes: u64, read: impl Fn(&[u8]) -> Result<T, DebianError>) -> Result<T, DebianError> {
         let path = format!("dists/{}/{name}", self.suite);
         let file = IndexFile { repository: self.repository, snapshot: self.archive.snapshot, path, most_bytes };
-        self.source.fetch(&file).map_err(|source| DebianError::Fetch { repository: self.repository, path: file.path, source })
+        let (mut value, mut refusal) = (None, None);
+        let mut accept = |bytes: &[u8]| match read(bytes) {
+            Ok(read) => {
+                value = Some(read);
+                Ok(())
+            }
+            Err(error) => {
+                let shown = error.to_string();
+                refusal.get_or_insert(error);
+                Err(shown)
+            }
+        };
+        match (self.source.fetch(&file, &mut accept), value, refusal) {
+            (Ok(_), Some(value), _) => Ok(value),
+            (Ok(bytes), None, _) => read(&bytes),
+            (Err(source), _, Some(refusal)) => Err(DebianError::Refused { refusal: Box::new(refusal), source }),
+            (Err(source), _, None) => Err(DebianError::Fetch { repository: self.repository, path: file.path, source }),
+        }
     }
 
     fn signature(&self, source: super::openpgp::SignatureError) -> DebianError {
