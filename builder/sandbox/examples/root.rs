@@ -14,8 +14,18 @@ use std::time::Instant;
 use sealstone_sandbox::{Invocation, Network, PackageFile, RootPlan, Stdio, Variation, Work};
 use sealstone_spec::Sha256;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> std::process::ExitCode {
     sealstone_sandbox::enter_if_inner();
+    match act() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn act() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {

@@ -91,7 +91,8 @@ pub struct Variation {
     /// File mode creation mask.
     pub umask: u32,
     /// Seconds since 1970 at which the program's clock starts, through libfaketime, which must be in the root.
-    /// It then runs on at normal speed, for all processes alike; file times stay the real ones.
+    /// It then runs on at normal speed, for all processes alike; file times stay the real ones, and so make complains unless
+    /// this lies in the future.
     pub clock: Option<i64>,
     /// Whether the kernel may lay out address spaces at random. Off in normal builds so that a program whose output follows
     /// pointer values gives the same bytes to everyone; on in the check so that it is found out. Best effort: some

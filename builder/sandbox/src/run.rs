@@ -210,9 +210,14 @@ fn resolve(invocation: &Invocation) -> Result<Invocation, SandboxError> {
     Ok(resolved)
 }
 
-/// An offset rather than a time: with a fixed time every process would start again at that time, and make would see
-/// files from its future. `NO_FAKE_STAT` and `FAKE_UTIME=0` leave the times of files real on both ways, in and out;
-/// the monotonic clock stays real because timeouts are measured with it.
+/// An offset rather than a time: with a fixed time every process would start again at that time.
+///
+/// The monotonic clock stays real, because timeouts are measured with it, and so do file times, because a recipe may set
+/// and read them back (`touch -d @$SOURCE_DATE_EPOCH`): `FAKE_UTIME=1` would shift what is set, but libfaketime 0.9.10 doesn't
+/// shift what is read (it doesn't know `statx`). What remains is `touch` without a time, which sets the pretended
+/// one: to make, such a file is newer than what is written after it. So pretend a time to come, where that means one step
+/// made twice when make is called twice, and not one in the past, where make warns of every file.
+/// Tried with make 4.3, gcc 12, ninja 1.11, cargo and rustc 1.85. Static programs see the real time.
 fn pretend_time(invocation: &mut Invocation, start: i64) -> Result<(), SandboxError> {
     let library = invocation.root.join(FAKETIME);
     if !library.exists() {

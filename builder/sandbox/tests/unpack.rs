@@ -354,6 +354,45 @@ fn the_digest_names_everything_that_matters() {
     assert_eq!(empty.digest().to_string(), "c2d0c5b9f52b21c4c5cadfde002c58548a8a8f6fab92e95eeabc201c1aad275a");
 }
 
+/// An independent writer: a package that Debian's own tool has built comes out as it went in.
+#[test]
+fn a_package_of_dpkg_deb() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, package, dest) = (dir.path().join("tree"), dir.path().join("x.deb"), dir.path().join("dest"));
+    let long = format!("usr/share/{}/{}", "d".repeat(90), "f".repeat(90));
+    fs::create_dir_all(tree.join(&long).parent().unwrap()).unwrap();
+    fs::create_dir(tree.join("DEBIAN")).unwrap();
+    fs::create_dir(&dest).unwrap();
+    fs::write(
+        tree.join("DEBIAN/control"),
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n",
+    )
+    .unwrap();
+    fs::write(tree.join(&long), vec![b'z'; 300_000]).unwrap();
+    fs::hard_link(tree.join(&long), tree.join("usr/hard")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", tree.join("usr/soft")).unwrap();
+    for compression in ["-Zxz", "-Zgzip", "-Znone"] {
+        let command = sealstone_sandbox::HostCommand {
+            argv: ["dpkg-deb", "--root-owner-group", compression, "-b", tree.to_str().unwrap(), package.to_str().unwrap()]
+                .map(String::from)
+                .to_vec(),
+            ..Default::default()
+        };
+        match sealstone_sandbox::host_command(&command) {
+            Err(SandboxError::HostCommandNotStarted { .. }) => {
+                return println!("SKIPPED a_package_of_dpkg_deb: there is no dpkg-deb");
+            }
+            other => drop(other.unwrap()),
+        }
+        unpack_deb(fs::File::open(&package).unwrap(), &dest, Order::Archive).unwrap();
+        let files = |mut list: BTreeMap<String, String>| {
+            list.retain(|name, what| !name.starts_with("DEBIAN") && !what.ends_with(" directory"));
+            list
+        };
+        assert_eq!(files(listing(&dest)), files(listing(&tree)), "{compression}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
