@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use RuleSource::{Determinism, HostInput, Measurement};
+
 use crate::option::{OptionName, Value};
 use crate::resolved::Resolved;
 
@@ -100,10 +102,8 @@ const fn not_empty(name: &'static str, cause: &'static str, source: RuleSource) 
     Rule { pattern: Pattern::NotEmpty(name), cause, source }
 }
 
-use RuleSource::{Determinism, HostInput, Measurement};
-
-/// Removing a rule lets the kernel drift from what the threat model and the reproducibility
-/// promise say, without any other test noticing.
+/// Without a rule, the kernel can drift from what the threat model and the promise of equal bytes
+/// say as soon as a fragment asks for it.
 static RULES: &[Rule] = &[
     // Two builds must give the same bytes.
     on("MODULE_SIG", "a signing key is made at build time, and its certificate is linked in", Determinism),
