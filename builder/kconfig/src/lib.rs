@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Kconfig drops what it can't satisfy without a word: a misspelt option or a missing dependency
-//! gives a kernel without the hardening it was asked for. [`check`] turns that into an error, and
-//! [`lint`] refuses what would make the kernel differ between builds or listen to its host.
+//! gives a kernel without the hardening it was asked for. [`check()`] turns that into an error, and
+//! [`lint()`] refuses what would make the kernel differ between builds or listen to its host.
 //!
 //! The crate is pure: text in, values out. It never runs Kconfig.
 //!
