@@ -1,5 +1,7 @@
 //! Locks: one text, nothing else taken; whether they fit a spec; what changed between two.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stand outside of the test functions")]
+
 use proptest::prelude::*;
 use sealstone_spec::{
     Lock, LockedArchive, LockedCrate, LockedFile, LockedRoot, LockedSource, Repository, Sha256, SourceOrigin, Spec, lock,

@@ -1,5 +1,7 @@
 //! The public face of the spec: the example parses to the right values, and every mistake has its exact message.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stand outside of the test functions")]
+
 use sealstone_spec::{
     Attestation, Boot, FirmwareFile, FirmwarePlatform, Isa, KernelHeader, PcrBank, Platform, Repository, Sha256, SourceOrigin,
     Spec,

@@ -1,5 +1,7 @@
 //! Every mistake in a spec has one exact message: file, line, column, field, what is wrong, what to do.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stand outside of the test functions")]
+
 use sealstone_spec::{Name, ProblemKind, Spec};
 
 const EXAMPLE: &str = include_str!("example.yaml");

@@ -1,5 +1,8 @@
 //! What makes an index be refused, and that nothing else does.
 
+use pgp::packet::KeyFlags;
+use pgp::types::{Duration, Tag};
+
 use super::*;
 use crate::debian::{Keyring, SignatureError};
 
@@ -75,13 +78,40 @@ fn something_else_than_a_signed_message_is_refused() {
 }
 
 #[test]
-fn signatures_of_another_sort_or_digest_are_refused() {
+fn other_digests_than_sha2_are_refused() {
     let key = TestKey::new(1);
     let ring = Keyring::parse("test.asc", &key.public()).unwrap();
     let good = key.sign_with_primary("Suite: a\n- dash\n", SignatureType::Text, HashAlgorithm::Sha512);
     assert_eq!(ring.verify(&good, now()), Ok("Suite: a\n- dash\n".to_owned()));
-    let casual = key.sign_with_primary("Suite: a\n", SignatureType::Standalone, HashAlgorithm::Sha256);
-    assert!(matches!(ring.verify(&casual, now()), Err(SignatureError::Unacceptable { .. })), "a standalone signature");
+    let weak = key.sign_with_primary("Suite: a\n", SignatureType::Text, HashAlgorithm::Sha3_256);
+    assert!(matches!(ring.verify(&weak, now()), Err(SignatureError::Unacceptable { .. })), "SHA3-256, which archives do not use");
+}
+
+#[test]
+fn expired_keys_are_refused() {
+    let mut key = TestKey::new(1);
+    let primary = &key.0.primary_key;
+    let mut flags = KeyFlags::default();
+    flags.set_sign(true);
+    let mut config = SignatureConfig::v4(SignatureType::CertPositive, primary.algorithm(), HashAlgorithm::Sha256);
+    config.hashed_subpackets = vec![
+        Subpacket::regular(SubpacketData::SignatureCreationTime(Timestamp::from_secs(1_700_000_001))).unwrap(),
+        Subpacket::regular(SubpacketData::IssuerFingerprint(primary.fingerprint())).unwrap(),
+        Subpacket::regular(SubpacketData::KeyExpirationTime(Duration::from_secs(86_400_000))).unwrap(),
+        Subpacket::regular(SubpacketData::KeyFlags(flags)).unwrap(),
+    ];
+    let user = key.0.details.users[0].id.clone();
+    let public = primary.public_key();
+    let binding = config.sign_certification(primary, &public, &Password::empty(), Tag::UserId, &user).unwrap();
+    key.0.details.users[0].signatures = vec![binding];
+    let ring = Keyring::parse("test.asc", &key.public()).unwrap();
+    let end = 1_700_000_000 + 86_400_000;
+    let at = |seconds| UtcTime::from_unix(seconds).unwrap();
+    for message in [key.sign("Suite: a\n"), key.sign_with_primary("Suite: a\n", SignatureType::Text, HashAlgorithm::Sha256)] {
+        assert!(ring.verify(&message, at(end - 1)).is_ok(), "until the last second");
+        let error = ring.verify(&message, at(end)).unwrap_err();
+        assert!(error.to_string().contains("the key has expired"), "{error}");
+    }
 }
 
 #[test]
