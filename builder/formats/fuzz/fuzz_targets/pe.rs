@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     for section in &image.sections {
         assert!(section.content().len() <= section.virtual_size as usize);
     }
-    // A UKI from any stub that is taken has the canonical form.
+    // Whatever stub is taken, the UKI is a consistent image.
     let sections = [pe::UkiSection { name: ".cmdline", content: b"x" }, pe::UkiSection { name: ".linux", content: data }];
     if let Ok(uki) = pe::write_uki(data, &sections) {
         assert!(pe::parse(&uki).is_ok());
