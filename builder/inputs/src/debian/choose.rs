@@ -82,12 +82,12 @@ impl<'i> Pool<'i> {
         let Some(version) = self.locked.get(name.as_str()).filter(|_| !renewed) else { return Ok(Some(highest)) };
         let kept = list.iter().find(|found| found.package.version == **version);
         kept.copied().map(Some).ok_or_else(|| DebianError::NoVersion {
-            wanted_by: "keeping the locked version".to_owned(),
+            wanted_by: "keeping the locked version".into(),
             archive: self.archive.to_string(),
             package: name.clone(),
             version: (*version).clone(),
             available: list.iter().map(|found| found.package.version.clone()).collect(),
-            remedy: format!("take a present one with `sealstone lock --update {name}`"),
+            remedy: format!("take a present one with `sealstone lock --update {name}`").into(),
         })
     }
 

@@ -106,21 +106,17 @@ pub enum DebianError {
     },
     /// A file isn't the one that the signed index lists.
     #[error(
-        "{path} of {archive} isn't the file that the signed index lists: expected sha256 {expected} ({expected_size} bytes), got {found} ({found_size} bytes); try again in a while or use another mirror"
+        "{path} of {archive} isn't the file that the signed index lists: expected {expected}, got {found}; try again in a while or use another mirror"
     )]
     WrongFile {
         /// The archive's id.
         archive: String,
         /// Path below the suite's folder.
         path: String,
-        /// The digest in the index.
-        expected: Sha256,
-        /// The size in the index, in bytes.
-        expected_size: u64,
-        /// The digest of what came.
-        found: Sha256,
-        /// The size of what came, in bytes.
-        found_size: u64,
+        /// What the index lists.
+        expected: Box<Facts>,
+        /// What came.
+        found: Box<Facts>,
     },
     /// A file can't be understood, although it is the signed one: the archive or this reader has a fault.
     #[error("{file}, line {line}: {what}; report this, for the file is as the archive signed it")]
@@ -146,7 +142,7 @@ pub enum DebianError {
     #[error("{wanted_by}: the archive {archive} has no {package} {version}, only {}; {remedy}", listing(available))]
     NoVersion {
         /// The field or package that wants it.
-        wanted_by: String,
+        wanted_by: Box<str>,
         /// The archive's name in the spec.
         archive: String,
         /// The package.
@@ -154,9 +150,9 @@ pub enum DebianError {
         /// What is missing.
         version: Version,
         /// What is there, highest first.
-        available: Vec<Version>,
+        available: Box<[Version]>,
         /// What to do.
-        remedy: String,
+        remedy: Box<str>,
     },
     /// A dependency that nothing in the archive fulfils.
     #[error(
@@ -188,6 +184,21 @@ pub enum DebianError {
         /// The name.
         name: String,
     },
+}
+
+/// What is known about a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Of the whole file.
+    pub sha256: Sha256,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sha256 {} ({} bytes)", self.sha256, self.size)
+    }
 }
 
 impl DebianError {

@@ -31,7 +31,7 @@ mod suite;
 mod tests;
 
 pub use crates::{CratesError, crates_from_cargo_lock};
-pub use error::{DebianError, SourceError};
+pub use error::{DebianError, Facts, SourceError};
 pub use index::{BinaryPackage, PoolFile, SourcePackage};
 pub use openpgp::{Keyring, SignatureError};
 pub use release::Release;

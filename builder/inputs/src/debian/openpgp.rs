@@ -180,7 +180,7 @@ impl Signer<'_> {
             }
             Some(_) => {}
         }
-        self.check_primary(now).and_then(|()| self.check_subkey(now)).map_err(|reason| unacceptable(reason))
+        self.check_primary(now).and_then(|()| self.check_subkey(now)).map_err(unacceptable)
     }
 
     fn check_primary(&self, now: UtcTime) -> Result<(), &'static str> {

@@ -258,12 +258,12 @@ impl<'a> Wish<'a> {
             (None, missing) => {
                 let (wanted, remedy) = missing.unwrap_or((version(highest.package), ""));
                 Err(DebianError::NoVersion {
-                    wanted_by: format!("sources.{}", self.name),
+                    wanted_by: format!("sources.{}", self.name).into(),
                     archive: pool.archive.to_string(),
                     package: self.package.clone(),
                     version: wanted.clone(),
                     available: list.iter().map(|found| version(found.package).clone()).collect(),
-                    remedy: remedy.to_owned(),
+                    remedy: remedy.into(),
                 })
             }
         }

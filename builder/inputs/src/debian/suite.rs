@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealstone_spec::{Archive, Lock, LockedArchive, Name, Repository, Sha256, Snapshot, SourceOrigin, Spec, SpecPath, UtcTime};
 
 use super::deb822::Malformed;
-use super::error::{DebianError, SourceError};
+use super::error::{DebianError, Facts, SourceError};
 use super::index::{self, BinaryPackage, SourcePackage};
 use super::openpgp::Keyring;
 use super::release::Release;
@@ -206,13 +206,14 @@ impl Asked<'_> {
         })
     }
 
-    fn check(&self, path: &str, bytes: &[u8], expected_size: u64, expected: Sha256) -> Result<(), DebianError> {
-        let (found, found_size) = (Sha256::of(bytes), u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        if (found, found_size) == (expected, expected_size) {
+    fn check(&self, path: &str, bytes: &[u8], size: u64, sha256: Sha256) -> Result<(), DebianError> {
+        let expected = Facts { sha256, size };
+        let found = Facts { sha256: Sha256::of(bytes), size: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
+        if found == expected {
             return Ok(());
         }
         let (archive, path) = (self.id.clone(), path.to_owned());
-        Err(DebianError::WrongFile { archive, path, expected, expected_size, found, found_size })
+        Err(DebianError::WrongFile { archive, path, expected: Box::new(expected), found: Box::new(found) })
     }
 
     /// Fetches a file below the suite's folder and turns it into what it is for.
