@@ -70,7 +70,13 @@ impl<'a> Fat<'a> {
         let total = total.ok_or(FatError::Damaged("it reaches past its partition"))?;
         let clusters = total.checked_sub(data).ok_or(damaged.clone())? / cluster;
         // The number of clusters alone decides the type.
-        let bits = if clusters < 4085 { 12 } else if clusters < 65525 { 16 } else { 32 };
+        let bits = if clusters < 4085 {
+            12
+        } else if clusters < 65525 {
+            16
+        } else {
+            32
+        };
         let root = match bits {
             32 => Root::Cluster(read::u32(boot, 44).unwrap_or_default()),
             _ => Root::Fixed { offset: tables_end, size: root_size },

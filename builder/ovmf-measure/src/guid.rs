@@ -14,9 +14,7 @@ impl Guid {
         let c = c.to_le_bytes();
         let d = d.to_be_bytes();
         let e = e.to_be_bytes();
-        Self([
-            a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], d[0], d[1], e[2], e[3], e[4], e[5], e[6], e[7],
-        ])
+        Self([a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], d[0], d[1], e[2], e[3], e[4], e[5], e[6], e[7]])
     }
 
     /// All zero: "unused" in a partition table, "no table" in a footer.

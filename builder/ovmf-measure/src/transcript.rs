@@ -248,14 +248,7 @@ impl Event {
 
     /// An event that says that `register` keeps its reset value.
     pub(crate) fn untouched(register: Register, algorithm: Algorithm, how: &str) -> Self {
-        let event = Self::extend(
-            register,
-            Kind::Untouched,
-            algorithm.zero(),
-            Input::Constant,
-            ControlledBy::Platform,
-            how,
-        );
+        let event = Self::extend(register, Kind::Untouched, algorithm.zero(), Input::Constant, ControlledBy::Platform, how);
         Self { op: Op::Set, ..event }
     }
 
@@ -330,9 +323,7 @@ fn apply(before: &[Digest], index: usize, event: &Event) -> Result<Vec<Digest>, 
     for digest in digests() {
         for value in before {
             after.push(match &event.op {
-                Op::SnpPages(pages) => pages
-                    .update(value, digest)
-                    .ok_or(TranscriptError::BadPages { index })?,
+                Op::SnpPages(pages) => pages.update(value, digest).ok_or(TranscriptError::BadPages { index })?,
                 _ => value.extend(digest),
             });
         }
@@ -402,8 +393,7 @@ mod tests {
         second.or.push(Alternative { digest: Digest::Sha256([9; 32]), when: "sometimes".into() });
         let values = registers(&[extend(Register::Pcr(4), 1), second]).unwrap();
         let after_first = Digest::Sha256([0; 32]).extend(&Digest::Sha256([1; 32]));
-        let expected =
-            vec![after_first.extend(&Digest::Sha256([2; 32])), after_first.extend(&Digest::Sha256([9; 32]))];
+        let expected = vec![after_first.extend(&Digest::Sha256([2; 32])), after_first.extend(&Digest::Sha256([9; 32]))];
         assert_eq!(values[&Register::Pcr(4)], expected);
     }
 
@@ -414,16 +404,10 @@ mod tests {
         assert!(matches!(registers(&[many]), Err(TranscriptError::TooManyValues { .. })));
 
         let set = Event { op: Op::Set, ..extend(Register::Pcr(4), 1) };
-        assert!(matches!(
-            registers(&[extend(Register::Pcr(4), 1), set]),
-            Err(TranscriptError::SetNotFirst { index: 1, .. })
-        ));
+        assert!(matches!(registers(&[extend(Register::Pcr(4), 1), set]), Err(TranscriptError::SetNotFirst { index: 1, .. })));
 
         let other = Event { digest: Digest::Sha384([0; 48]), ..extend(Register::Pcr(4), 1) };
-        assert!(matches!(
-            registers(&[extend(Register::Pcr(4), 1), other]),
-            Err(TranscriptError::MixedAlgorithms { index: 1 })
-        ));
+        assert!(matches!(registers(&[extend(Register::Pcr(4), 1), other]), Err(TranscriptError::MixedAlgorithms { index: 1 })));
     }
 
     #[test]

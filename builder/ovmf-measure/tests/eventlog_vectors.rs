@@ -1,5 +1,7 @@
 //! Event logs of real machines: each parses, and replays to the registers of the quote that was made with it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
 mod common;
 
 use ovmf_measure::digest::Algorithm;

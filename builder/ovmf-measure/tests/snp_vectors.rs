@@ -1,5 +1,7 @@
 //! Known answers: every case of the public SNP vectors.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
 mod common;
 
 use ovmf_measure::snp::{self, DirectBoot, Request};

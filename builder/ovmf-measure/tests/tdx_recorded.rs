@@ -1,5 +1,7 @@
 //! The parts of RTMR0 that can be computed, against recorded logs of real TDs.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
 mod common;
 
 use ovmf_measure::boot::boot_profile;

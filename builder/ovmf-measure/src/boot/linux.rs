@@ -56,7 +56,7 @@ fn initrd_address(kernel: &[u8], size: u32, memory: u64) -> Option<u32> {
     let low = if memory >= SPLIT_FROM { SPLIT_LOW } else { memory };
     let allowed = if read::u16(kernel, 0x236)? & ABOVE_4G != 0 { u32::MAX } else { read::u32(kernel, 0x22c)? };
     let limit = low.checked_sub(ACPI_DATA)?;
-    let max = if u64::from(allowed) >= limit { u32::try_from(limit - 1).ok()? } else { allowed };
+    let max = if u64::from(allowed) >= limit { u32::try_from(limit.checked_sub(1)?).ok()? } else { allowed };
     Some(max.checked_sub(size)? & !4095)
 }
 

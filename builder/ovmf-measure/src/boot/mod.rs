@@ -6,8 +6,7 @@ mod sequence;
 
 pub use linux::{HeaderError, patch_setup_header};
 pub use profile::{
-    BootProfile, BootVariable, InitrdArg, KernelHash, PageOrder, RtbSeparator, SecureBootVariable, boot_profile,
-    boot_profiles,
+    BootProfile, BootVariable, InitrdArg, KernelHash, PageOrder, RtbSeparator, SecureBootVariable, boot_profile, boot_profiles,
 };
 pub(crate) use sequence::{Step, constant, steps};
 

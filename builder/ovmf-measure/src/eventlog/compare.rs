@@ -136,12 +136,8 @@ pub fn first_divergence(predicted: &Transcript, log: &EventLog) -> Option<Diverg
 fn diverges(predicted: &Transcript, log: &EventLog, register: Register) -> Option<(usize, Divergence)> {
     let algorithm = predicted.algorithm;
     // `Set` stands for a value that no log has: MRTD, or a register that nothing extends.
-    let expected: Vec<(usize, &Event)> = predicted
-        .events
-        .iter()
-        .enumerate()
-        .filter(|(_, event)| event.register == register && event.op == Op::Extend)
-        .collect();
+    let expected: Vec<(usize, &Event)> =
+        predicted.events.iter().enumerate().filter(|(_, event)| event.register == register && event.op == Op::Extend).collect();
     let found: Vec<&LogEvent> = log.events.iter().filter(|e| e.register == register && e.is_measured()).collect();
     for index in 0..expected.len().max(found.len()) {
         let (want, have) = (expected.get(index), found.get(index));

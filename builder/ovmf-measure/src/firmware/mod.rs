@@ -105,8 +105,10 @@ pub enum FirmwareError {
     #[error("firmware footer table is damaged: {0}")]
     Footer(&'static str),
     /// Built without SEV-ES support: the start address of further vCPUs isn't known.
-    #[error("firmware has no SEV-ES reset block, so the initial state of application processors isn't defined; \
-             use a build with SEV support")]
+    #[error(
+        "firmware has no SEV-ES reset block, so the initial state of application processors isn't defined; \
+             use a build with SEV support"
+    )]
     NoResetBlock,
     /// Nothing says which pages are measured beside the firmware, so no launch digest can be right.
     #[error("firmware has no SEV metadata; it can't be launched as an SEV-SNP guest. Use OVMF 2022.05 or later")]
@@ -124,8 +126,10 @@ pub enum FirmwareError {
     #[error("TDVF metadata of the firmware is damaged: {0}")]
     TdvfMetadata(&'static str),
     /// The TDVF sections reach past the file: this is the CODE part without its variable store.
-    #[error("TDVF metadata describes {described} bytes of firmware, the file has {actual}: this is the CODE part alone. \
-             MRTD covers code and variable store: give the combined .fd file")]
+    #[error(
+        "TDVF metadata describes {described} bytes of firmware, the file has {actual}: this is the CODE part alone. \
+             MRTD covers code and variable store: give the combined .fd file"
+    )]
     CodeOnly {
         /// Bytes that the sections describe.
         described: u64,

@@ -127,9 +127,11 @@ impl<'a> Pe<'a> {
             if section.offset < end {
                 return Err(PeError::Overlap(section.name()));
             }
-            end = section.offset.checked_add(section.size).filter(|end| *end <= self.bytes.len()).ok_or_else(|| {
-                PeError::SectionOutside(section.name())
-            })?;
+            end = section
+                .offset
+                .checked_add(section.size)
+                .filter(|end| *end <= self.bytes.len())
+                .ok_or_else(|| PeError::SectionOutside(section.name()))?;
         }
         let mut memory: Vec<_> = self.sections.iter().filter(|s| s.virtual_size > 0).collect();
         memory.sort_by_key(|section| section.virtual_address);

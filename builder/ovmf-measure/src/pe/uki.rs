@@ -10,8 +10,8 @@ use crate::read;
 const MAGIC_PREFIX: &[u8] = b"#### LoaderInfo: systemd-stub ";
 /// Every section name that some version of the stub reads; a profile names those of its own version.
 pub const STUB_SECTIONS: [&str; 15] = [
-    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".dtbauto", ".uname", ".sbat", ".pcrsig",
-    ".pcrpkey", ".profile", ".hwids", ".efifw",
+    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".dtbauto", ".uname", ".sbat", ".pcrsig", ".pcrpkey",
+    ".profile", ".hwids", ".efifw",
 ];
 
 /// What one version of systemd-stub does.

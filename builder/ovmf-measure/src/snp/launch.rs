@@ -59,9 +59,7 @@ pub fn measure(request: &Request<'_>) -> Result<Launch, SnpError> {
     let values = transcript::registers(&events)?;
     let pre_vmsa = values.get(&Register::Launch).and_then(|v| v.first()).copied();
 
-    let page_hash = |reset| {
-        Algorithm::Sha384.hash(&vmsa::vmsa_page(&vmm, reset, cpu.signature, request.guest_features))
-    };
+    let page_hash = |reset| Algorithm::Sha384.hash(&vmsa::vmsa_page(&vmm, reset, cpu.signature, request.guest_features));
     Ok(Launch {
         pre_vmsa: pre_vmsa.unwrap_or(Algorithm::Sha384.zero()),
         bsp_vmsa: page_hash(vmsa::BSP_RESET),
@@ -139,11 +137,7 @@ fn firmware_event(firmware: &Firmware<'_>) -> Event {
     Event { op: Op::Set, ..event.sized(firmware.bytes()) }
 }
 
-fn metadata_events(
-    firmware: &Firmware<'_>,
-    boot: Option<&DirectBoot<'_>>,
-    vmm: &VmmProfile,
-) -> Result<Vec<Event>, SnpError> {
+fn metadata_events(firmware: &Firmware<'_>, boot: Option<&DirectBoot<'_>>, vmm: &VmmProfile) -> Result<Vec<Event>, SnpError> {
     let metadata = firmware.sev_metadata()?;
     let hashes_page = match boot {
         Some(boot) if metadata.has_kernel_hashes() => Some(hashes_page(firmware, boot)?),
@@ -165,11 +159,7 @@ fn hashes_page(firmware: &Firmware<'_>, boot: &DirectBoot<'_>) -> Result<Digest,
     Ok(Algorithm::Sha384.hash(&page))
 }
 
-fn section_event(
-    section: &SevSection,
-    hashes_page: Option<&Digest>,
-    vmm: &VmmProfile,
-) -> Result<Event, SnpError> {
+fn section_event(section: &SevSection, hashes_page: Option<&Digest>, vmm: &VmmProfile) -> Result<Event, SnpError> {
     let zero = Algorithm::Sha384.zero();
     let pages = |page_type| PageInfo { page_type, gpa: section.gpa, step: PAGE as u64, count: section.pages };
     if let (SevSectionKind::KernelHashes, Some(digest)) = (section.kind, hashes_page) {
@@ -177,8 +167,7 @@ fn section_event(
             return Err(SnpError::HashesPageCount(section.pages));
         }
         let how = "page with the SHA-256 of cmdline (with its NUL), initrd and kernel";
-        let event =
-            Event::extend(Register::Launch, Kind::KernelHashes, *digest, Input::Kernel, ControlledBy::Image, how);
+        let event = Event::extend(Register::Launch, Kind::KernelHashes, *digest, Input::Kernel, ControlledBy::Image, how);
         return Ok(Event { op: Op::SnpPages(pages(PageType::Normal)), size: Some(PAGE as u64), ..event });
     }
     let (page_type, what) = match section.kind {
@@ -195,8 +184,7 @@ fn section_event(
         return Err(SnpError::SinglePage { what, pages: section.pages });
     }
     let how = format!("{what}: address and page type, from the SEV metadata");
-    let event =
-        Event::extend(Register::Launch, Kind::SevMetadata, zero, Input::Firmware, ControlledBy::Firmware, how);
+    let event = Event::extend(Register::Launch, Kind::SevMetadata, zero, Input::Firmware, ControlledBy::Firmware, how);
     Ok(Event { op: Op::SnpPages(pages(page_type)), ..event })
 }
 
@@ -208,8 +196,10 @@ pub enum SnpError {
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
     /// The firmware doesn't check kernel, initrd and cmdline, so the digest wouldn't cover them.
-    #[error("a kernel is given, but the firmware has no KERNEL_HASHES section: it would run any kernel, and the launch \
-             digest would not cover it. Use the AmdSev build of OVMF, or boot from a disk without --kernel")]
+    #[error(
+        "a kernel is given, but the firmware has no KERNEL_HASHES section: it would run any kernel, and the launch \
+             digest would not cover it. Use the AmdSev build of OVMF, or boot from a disk without --kernel"
+    )]
     NoKernelHashes,
     /// A KERNEL_HASHES section, but no usable place for the table in the footer.
     #[error("firmware has a KERNEL_HASHES section, but its footer table doesn't say where in the page the hashes go")]

@@ -72,10 +72,7 @@ fn ranges(metadata: &TdvfMetadata, memory: u64) -> Result<Vec<Range>, TdxError> 
         .collect();
     added.sort_unstable();
     if metadata.sections.iter().any(|s| {
-        !matches!(
-            s.kind,
-            TdvfSectionKind::Bfv | TdvfSectionKind::Cfv | TdvfSectionKind::TdHob | TdvfSectionKind::TempMem
-        )
+        !matches!(s.kind, TdvfSectionKind::Bfv | TdvfSectionKind::Cfv | TdvfSectionKind::TdHob | TdvfSectionKind::TempMem)
     }) {
         return Err(TdxError::Layout("a section of a kind for which QEMU's layout isn't known"));
     }

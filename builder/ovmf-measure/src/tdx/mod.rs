@@ -70,8 +70,7 @@ pub fn measure(request: &Request<'_>) -> Result<Transcript, TdxError> {
 fn mrtd_event(firmware: &Firmware<'_>, profile: &BootProfile) -> Result<Event, TdxError> {
     let digest = mrtd(firmware, profile.page_order)?;
     let how = "SHA-384 over every page that the VMM adds and every 256 bytes that it extends, by the TDVF metadata";
-    let event =
-        Event::extend(Register::Mrtd, Kind::TdBuild, digest, Input::Firmware, ControlledBy::Firmware, how);
+    let event = Event::extend(Register::Mrtd, Kind::TdBuild, digest, Input::Firmware, ControlledBy::Firmware, how);
     Ok(Event { op: Op::Set, ..event.sized(firmware.bytes()) })
 }
 
@@ -123,8 +122,10 @@ pub enum TdxError {
     #[error(transparent)]
     Boot(#[from] BootError),
     /// The profile's firmware extends no RTMRs, so nothing would bind what is booted.
-    #[error("profile {0:?}: its firmware extends no RTMRs, so a quote says nothing about kernel, initrd and cmdline; \
-             use OVMF 2024.05 or later, or measure without a boot for MRTD alone")]
+    #[error(
+        "profile {0:?}: its firmware extends no RTMRs, so a quote says nothing about kernel, initrd and cmdline; \
+             use OVMF 2024.05 or later, or measure without a boot for MRTD alone"
+    )]
     NoRtmrs(String),
     /// Memory that QEMU couldn't give a TD.
     #[error("memory of {0} bytes: give a multiple of 1 MiB that holds the firmware's sections, at most 16 TiB")]

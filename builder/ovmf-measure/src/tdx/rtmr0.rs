@@ -21,11 +21,9 @@ const SECURE_BOOT_ENABLE: Guid = Guid::new(0xf0a3_0bc7, 0xaf08, 0x4556, 0x99c4, 
 pub(super) fn events(firmware: &Firmware<'_>, request: &Request<'_>) -> Result<Vec<Event>, TdxError> {
     let profile = request.profile;
     let acpi = match (profile.acpi_events, request.acpi) {
-        (true, Some(tables)) => vec![
-            (tables.loader, "etc/table-loader"),
-            (tables.rsdp, "etc/acpi/rsdp"),
-            (tables.tables, "etc/acpi/tables"),
-        ],
+        (true, Some(tables)) => {
+            vec![(tables.loader, "etc/table-loader"), (tables.rsdp, "etc/acpi/rsdp"), (tables.tables, "etc/acpi/tables")]
+        }
         (true, None) => return Ok(Vec::new()),
         (false, _) => Vec::new(),
     };

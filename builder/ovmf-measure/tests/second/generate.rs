@@ -104,33 +104,22 @@ pub(crate) fn firmware() -> impl Strategy<Value = FirmwareSpec> {
     let sections = proptest::collection::vec(prop_oneof![sec_mem, single], 0..8);
     let tdvf = proptest::collection::vec((0u32..3, 0u64..3, 0u32..3), 0..5);
     let numbers = (any::<u64>(), any::<u32>(), 0u32..0xf50);
-    (sections, any::<bool>(), 0usize..8, tdvf, numbers).prop_map(
-        |(sections, hashes, at, tdvf, (seed, ap_reset, table))| {
-            let mut sev: Vec<SevEntry> = sections
-                .into_iter()
-                .map(|(kind, pages, slot)| SevEntry { gpa: 0x80_0000 + slot * 0x1_0000, pages, kind })
-                .collect();
-            if hashes {
-                sev.insert(at.min(sev.len()), SevEntry { gpa: 0x90_0000, pages: 1, kind: 0x10 });
-            }
-            let mut plain = FirmwareSpec::plain();
-            for (index, (data, more, attributes)) in tdvf.into_iter().enumerate() {
-                let gpa = 0x100_0000 + 0x10_0000 * index as u64;
-                let size = data.min(2) * 4096;
-                plain.tdvf.push(TdvfEntry {
-                    offset: 4096,
-                    size,
-                    gpa,
-                    memory: u64::from(size) + more * 4096,
-                    kind: 3,
-                    attributes,
-                });
-            }
-            // An address whose reset vector isn't the boot processor's; that one selects other segment attributes.
-            let ap_reset = if ap_reset == 0xffff_fff0 { 0x80_b004 } else { ap_reset };
-            FirmwareSpec { seed, ap_reset, hash_table: 0x90_0000 + table, sev, ..plain }
-        },
-    )
+    (sections, any::<bool>(), 0usize..8, tdvf, numbers).prop_map(|(sections, hashes, at, tdvf, (seed, ap_reset, table))| {
+        let mut sev: Vec<SevEntry> =
+            sections.into_iter().map(|(kind, pages, slot)| SevEntry { gpa: 0x80_0000 + slot * 0x1_0000, pages, kind }).collect();
+        if hashes {
+            sev.insert(at.min(sev.len()), SevEntry { gpa: 0x90_0000, pages: 1, kind: 0x10 });
+        }
+        let mut plain = FirmwareSpec::plain();
+        for (index, (data, more, attributes)) in tdvf.into_iter().enumerate() {
+            let gpa = 0x100_0000 + 0x10_0000 * index as u64;
+            let size = data.min(2) * 4096;
+            plain.tdvf.push(TdvfEntry { offset: 4096, size, gpa, memory: u64::from(size) + more * 4096, kind: 3, attributes });
+        }
+        // An address whose reset vector isn't the boot processor's; that one selects other segment attributes.
+        let ap_reset = if ap_reset == 0xffff_fff0 { 0x80_b004 } else { ap_reset };
+        FirmwareSpec { seed, ap_reset, hash_table: 0x90_0000 + table, sev, ..plain }
+    })
 }
 
 // ---- PE ----

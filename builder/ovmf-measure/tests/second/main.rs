@@ -3,6 +3,8 @@
 //!
 //! `simple.rs` is deliberately naive: tables, indexing, no error handling. `generate.rs` makes the inputs.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
 mod generate;
 mod simple;
 
@@ -145,8 +147,14 @@ fn a_whole_uki_boot() {
         let h = |data: &[u8]| simple::hash(sha384, data);
         let fold = |digests: &[Vec<u8>]| simple::fold(sha384, digests);
         let pcr11 = fold(&[
-            h(b".linux\0"), h(&kernel), h(b".osrel\0"), h(b"ID=x\n"),
-            h(b".cmdline\0"), h(b"console=ttyS0\tx \n\0garbage"), h(b".initrd\0"), h(b"initrd"),
+            h(b".linux\0"),
+            h(&kernel),
+            h(b".osrel\0"),
+            h(b"ID=x\n"),
+            h(b".cmdline\0"),
+            h(b"console=ttyS0\tx \n\0garbage"),
+            h(b".initrd\0"),
+            h(b"initrd"),
         ]);
         // The tab became a blank, blank and newline at the end went, the NUL ended it.
         let pcr9 = fold(&[h(&simple::utf16("console=ttyS0 x")), h(b"initrd")]);
@@ -162,9 +170,16 @@ fn a_whole_uki_boot() {
 fn the_generator_covers_zero_size_sections_and_hash_pages() {
     let entry = SevEntry { gpa: 0, pages: 0, kind: 1 };
     let with_zero = FirmwareSpec { sev: vec![entry], ..FirmwareSpec::plain() };
-    assert!(snp::measure(&snp::Request {
-        firmware: &with_zero.build(), boot: None, vcpu_type: "EPYC", guest_features: 1, vmm: "qemu",
-    }).is_ok());
+    assert!(
+        snp::measure(&snp::Request {
+            firmware: &with_zero.build(),
+            boot: None,
+            vcpu_type: "EPYC",
+            guest_features: 1,
+            vmm: "qemu",
+        })
+        .is_ok()
+    );
     let tail = TdvfEntry { offset: 0, size: 4096, gpa: 0x100_0000, memory: 8192, kind: 3, attributes: 1 };
     let mut spec = FirmwareSpec::plain();
     spec.tdvf.push(tail);

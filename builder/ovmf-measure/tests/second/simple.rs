@@ -290,11 +290,7 @@ pub(crate) fn direct_boot_pcrs(
         kernels.push(authenticode(&rewritten, sha384));
     }
     let pcr4 = |kernel: &Vec<u8>| f(&[kernel.clone(), h(b"Calling EFI Application from Boot Option"), h(&[0; 4])]);
-    let pcr5 = f(&[
-        h(&[0; 4]),
-        h(b"Exit Boot Services Invocation"),
-        h(b"Exit Boot Services Returned with Success"),
-    ]);
+    let pcr5 = f(&[h(&[0; 4]), h(b"Exit Boot Services Invocation"), h(b"Exit Boot Services Returned with Success")]);
     let (front, behind) = if initrd.is_empty() { ("", "") } else { (front, behind) };
     let mut line = Vec::new();
     for byte in format!("{front}{cmdline}{behind}").bytes() {

@@ -1,0 +1,265 @@
+//! Differential test against the package `sev-snp-measure` 0.0.13 on random launches. Every disagreement has a name here;
+//! one without a name fails the test.
+//!
+//! Needs Python with the package: `SEALSTONE_ORACLE_PYTHON`, else `python3`. Firmware files come from the vectors, from
+//! the mirror's packages, and from the folders that `SEALSTONE_TEST_FIRMWARE` lists (separated by colons).
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ovmf_measure::firmware::FirmwareError;
+use ovmf_measure::snp::{self, CPU_MODELS, DirectBoot, Request, SnpError};
+use serde_json::{Value, json};
+
+/// Enough that more than two thousand remain when the named disagreements are subtracted.
+const CASES: u32 = 3200;
+
+/// Why the two may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Disagreement {
+    /// The package returns a digest for firmware that can't be launched under SNP; we refuse.
+    NoSevMetadata,
+    /// We know CPU models of newer QEMUs.
+    CpuModelUnknownToOracle,
+    /// Without a vCPU there is no VMSA and no launch; the package returns the value before it.
+    NoVcpu,
+    /// SEV_FEATURES without SNP; the package returns a digest.
+    NotSnp,
+}
+
+struct Case {
+    firmware: PathBuf,
+    boot: Option<(PathBuf, Option<PathBuf>, String)>,
+    vcpus: u32,
+    vcpu_type: &'static str,
+    features: u64,
+    vmm: &'static str,
+    shortcut: bool,
+}
+
+#[test]
+fn random_launches_agree_with_sev_snp_measure() {
+    let test = "random_launches_agree_with_sev_snp_measure";
+    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("snp-differential");
+    std::fs::create_dir_all(&scratch).unwrap();
+    let firmwares = firmwares(&scratch);
+    if firmwares.is_empty() {
+        println!("SKIPPED {test}: no firmware files");
+        return;
+    }
+    let blobs = blobs(&scratch);
+    let mut random = Random(0x5ea1_5704);
+    let cases: Vec<Case> = (0..CASES).map(|_| case(&mut random, &firmwares, &blobs)).collect();
+    let Some(answers) = ask(test, &cases) else { return };
+
+    let mut contents: BTreeMap<&Path, Vec<u8>> = BTreeMap::new();
+    for case in &cases {
+        contents.entry(&case.firmware).or_insert_with(|| std::fs::read(&case.firmware).unwrap());
+    }
+    let mut agreed = 0;
+    let mut disagreements: BTreeMap<Disagreement, u32> = BTreeMap::new();
+    for (case, theirs) in cases.iter().zip(&answers) {
+        let ours = ours(case, &contents[case.firmware.as_path()]);
+        match (&ours, theirs["digest"].as_str()) {
+            (Ok(ours), Some(theirs)) if ours == theirs => agreed += 1,
+            (Err(SnpError::NoKernelHashes), None) => agreed += 1,
+            _ => {
+                let name = explain(case, &ours, theirs).unwrap_or_else(|| panic!("{}: {ours:?}, {theirs}", show(case)));
+                *disagreements.entry(name).or_default() += 1;
+            }
+        }
+    }
+    println!("{agreed} of {CASES} launches agree over {} firmware files; {disagreements:?}", contents.len());
+    assert!(agreed > 2000, "only {agreed} launches were compared");
+}
+
+fn explain(case: &Case, ours: &Result<String, SnpError>, theirs: &Value) -> Option<Disagreement> {
+    let refused = theirs["error"].as_str();
+    match (ours, refused) {
+        (Err(SnpError::Firmware(FirmwareError::NoSevMetadata)), _) => Some(Disagreement::NoSevMetadata),
+        (Ok(_), Some("unknown CPU model")) => Some(Disagreement::CpuModelUnknownToOracle),
+        (Err(_), Some("unknown CPU model")) => Some(Disagreement::CpuModelUnknownToOracle),
+        (Err(SnpError::VcpuCount(0)), None) if case.vcpus == 0 => Some(Disagreement::NoVcpu),
+        (Err(SnpError::NotSnp(features)), _) if features & 1 == 0 => Some(Disagreement::NotSnp),
+        _ => None,
+    }
+}
+
+fn ours(case: &Case, firmware: &[u8]) -> Result<String, SnpError> {
+    let files = case.boot.as_ref().map(|(kernel, initrd, line)| {
+        let initrd = initrd.as_ref().map(|path| std::fs::read(path).unwrap());
+        (std::fs::read(kernel).unwrap(), initrd, line)
+    });
+    let boot = files.as_ref().map(|(kernel, initrd, line)| DirectBoot { kernel, initrd: initrd.as_deref(), cmdline: line });
+    let request = Request { firmware, boot, vcpu_type: case.vcpu_type, guest_features: case.features, vmm: case.vmm };
+    Ok(snp::measure(&request)?.digest_for(case.vcpus)?.to_string())
+}
+
+fn show(case: &Case) -> String {
+    format!(
+        "{} boot {:?} vcpus {} {} features {:#x} {}",
+        case.firmware.display(),
+        case.boot,
+        case.vcpus,
+        case.vcpu_type,
+        case.features,
+        case.vmm
+    )
+}
+
+fn case(random: &mut Random, firmwares: &[PathBuf], blobs: &[PathBuf]) -> Case {
+    let lines = ["", " ", "console=ttyS0", "a=b c=\"d e\" loglevel=7", "straße=größer", "日本 語", "\u{1f980}"];
+    let boot = (random.below(4) != 0).then(|| {
+        let initrd = (random.below(4) != 0).then(|| random.pick(blobs).clone());
+        let line = format!("{}{}", random.pick(&lines), random.pick(&lines));
+        (random.pick(blobs).clone(), initrd, line)
+    });
+    let features = match random.below(32) {
+        0 => random.next() & !1,
+        1..=4 => random.next() | 1,
+        5..=16 => 0x21,
+        _ => 1,
+    };
+    Case {
+        firmware: random.pick(firmwares).clone(),
+        boot,
+        vcpus: if random.below(50) == 0 { 0 } else { 1 + random.below(512) },
+        vcpu_type: random.pick(CPU_MODELS).name,
+        features,
+        vmm: ["qemu", "ec2", "gce"][random.below(3) as usize],
+        shortcut: random.below(16) != 0,
+    }
+}
+
+/// The oracle's answers, or `None` (with a printed reason) if it isn't there.
+fn ask(test: &str, cases: &[Case]) -> Option<Vec<Value>> {
+    let python = std::env::var_os("SEALSTONE_ORACLE_PYTHON").unwrap_or_else(|| "python3".into());
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ci/oracles/snp_differential.py");
+    let mut command = Command::new(&python);
+    let spawned = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            println!("SKIPPED {test}: {}: {error}", python.display());
+            return None;
+        }
+    };
+    let mut input = child.stdin.take().unwrap();
+    let questions: Vec<String> = cases.iter().map(question).collect();
+    // It answers as it reads: writing must not wait for reading.
+    let writer = std::thread::spawn(move || questions.iter().try_for_each(|line| writeln!(input, "{line}")));
+    let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    let written = writer.join().unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.code() == Some(77) {
+        println!("SKIPPED {test}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    written.unwrap();
+    assert_eq!(lines.len(), cases.len());
+    Some(lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn question(case: &Case) -> String {
+    let (kernel, initrd, append) = match &case.boot {
+        Some((kernel, initrd, line)) => (Some(kernel), initrd.as_ref(), Some(line)),
+        None => (None, None, None),
+    };
+    json!({
+        "firmware": case.firmware, "kernel": kernel, "initrd": initrd, "append": append, "vcpus": case.vcpus,
+        "vcpu_type": case.vcpu_type, "features": case.features, "vmm": case.vmm, "shortcut": case.shortcut,
+    })
+    .to_string()
+}
+
+/// Kernels and initrds: the measurement doesn't care what is in them.
+fn blobs(scratch: &Path) -> Vec<PathBuf> {
+    let sizes = [0usize, 1, 6, 4096, 100_000];
+    let write = |size: &usize| {
+        let path = scratch.join(format!("blob-{size}"));
+        std::fs::write(&path, vec![0xa5; *size]).unwrap();
+        path
+    };
+    sizes.iter().map(write).collect()
+}
+
+fn firmwares(scratch: &Path) -> Vec<PathBuf> {
+    let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let mut folders = vec![shared.join("vectors/snp")];
+    folders.extend(unpacked(&shared.join("mirror"), scratch));
+    let listed = std::env::var("SEALSTONE_TEST_FIRMWARE").unwrap_or_default();
+    folders.extend(listed.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from));
+
+    let mut found = Vec::new();
+    for entry in folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten() {
+        let path = entry.unwrap().path();
+        let wanted = ["fd", "bin"].iter().any(|end| path.extension().is_some_and(|e| e == *end));
+        // A variable store alone isn't firmware.
+        if wanted && path.is_file() && !path.to_string_lossy().contains("VARS") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Firmware out of the mirror's packages, which are named by their hash.
+fn unpacked(mirror: &Path, scratch: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(mirror) else { return Vec::new() };
+    let mut folders = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_none()) {
+        let target = scratch.join(path.file_name().unwrap());
+        std::fs::create_dir_all(&target).unwrap();
+        let unpack = Command::new("dpkg-deb").arg("-x").arg(&path).arg(&target).status();
+        if unpack.is_ok_and(|status| status.success()) {
+            folders.push(target.join("usr/share/ovmf"));
+        }
+    }
+    folders
+}
+
+/// SplitMix64: the same cases on every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u32) -> u32 {
+        (self.next() >> 32) as u32 % limit
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len() as u32) as usize]
+    }
+}
+
+/// Digests of the mirror's `ovmf-amdsev` 2026.08 with six bytes of kernel, computed with other tools.
+#[test]
+fn known_answers_of_ovmf_amdsev_2026_08() {
+    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("snp-known");
+    let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
+    let folders = unpacked(&shared, &scratch);
+    let Some(path) = folders.iter().map(|f| f.join("OVMF.amdsev.fd")).find(|path| path.is_file()) else {
+        println!("SKIPPED known_answers_of_ovmf_amdsev_2026_08: no mirror, or no dpkg-deb");
+        return;
+    };
+    let firmware = std::fs::read(path).unwrap();
+    let boot = DirectBoot { kernel: b"kernel", initrd: Some(b"initrd"), cmdline: "console=ttyS0" };
+    let request = Request { firmware: &firmware, boot: Some(boot), vcpu_type: "EPYC-v4", guest_features: 1, vmm: "qemu" };
+    let launch = snp::measure(&request).unwrap();
+    for (vcpus, first, last) in [(1, "69d5f2a246e5c1a5", "288920b"), (4, "b8ff8ddf1a45b04a", "4f7")] {
+        let digest = launch.digest_for(vcpus).unwrap().to_string();
+        assert!(digest.starts_with(first) && digest.ends_with(last), "{vcpus}: {digest}");
+    }
+}
