@@ -20,10 +20,11 @@ pub(super) fn fork() -> io::Result<Forked> {
     // the child for ever. The inner stage is a freshly executed process that has started no thread before `main`'s
     // first statement and starts none after.
     let pid = unsafe { libc::fork() };
-    match pid {
-        0 => Ok(Forked::Child),
-        pid => Pid::from_raw(pid).filter(|p| p.as_raw_pid() > 0).map(Forked::Parent).ok_or_else(io::Error::last_os_error),
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
     }
+    // 0 is no process id.
+    Ok(Pid::from_raw(pid).map_or(Forked::Child, Forked::Parent))
 }
 
 /// Moves this process into new namespaces.
