@@ -14,7 +14,7 @@ use sha2::{Digest, Sha384};
 mod generate;
 
 const LIMIT: f64 = 1.5;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 40;
 
 fn main() {
     let sev = vec![

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::page::{self, PageInfo, PageType};
 use super::profile::{CpuidOrder, SecMem, VmmProfile, vmm_profile};
-use super::{DirectBoot, KernelHashes, cpu_model, vmsa};
+use super::{DirectBoot, KernelHashes, cpu_model, pages, vmsa};
 use crate::digest::{Algorithm, Digest};
 use crate::firmware::{Firmware, FirmwareError, PAGE, SevSection, SevSectionKind};
 use crate::transcript::{self, ControlledBy, Event, Input, Kind, Op, Register, Transcript, TranscriptError};
@@ -122,12 +122,9 @@ fn vcpu_count(vcpus: u32) -> Result<u64, SnpError> {
 
 /// The whole file, page by page; a pin carries only the value after the last.
 fn firmware_event(firmware: &Firmware<'_>) -> Event {
-    use sha2::Digest as _;
-
     let mut value = [0; 48];
     let mut gpa = firmware.gpa();
-    for chunk in firmware.bytes().as_chunks::<PAGE>().0 {
-        let contents = sha2::Sha384::digest(chunk).into();
+    for contents in pages::hashes(firmware.bytes()) {
         value = page::update(&value, PageType::Normal, gpa, &contents);
         gpa += PAGE as u64;
     }

@@ -4,6 +4,7 @@ mod cpu;
 mod hashes;
 mod launch;
 mod page;
+mod pages;
 mod profile;
 mod vmsa;
 
