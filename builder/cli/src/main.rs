@@ -1,1 +1,33 @@
-fn main() {}
+//! The `sealstone` command: arguments, progress, rendering, exit codes. What it does is done by the other crates.
+
+mod args;
+mod commands;
+mod exit;
+mod progress;
+mod surroundings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    // Must come first: the sandbox starts this program again, and that process must become the sandbox's inner side before
+    // it has threads, open files or anything else to leak into an action.
+    sealstone_sandbox::enter_if_inner();
+    let cli = Cli::parse();
+    let reporter = progress::Terminal::new(cli.progress);
+    let outcome = match &cli.verb {
+        Verb::Build(args) => commands::build::run(args, &reporter),
+        Verb::Lock(args) => commands::lock::run(args, &reporter),
+        Verb::Run(args) => commands::run::run(args, &reporter),
+        Verb::Root(args) => commands::root::run(args, &reporter),
+        Verb::Doctor(args) => commands::doctor::run(args),
+    };
+    reporter.finish();
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,1 +1,31 @@
-//! (in work)
+//! From a spec and a lock to an image: what is built, in which order, from what; and booting the result.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`project`] | a spec, its lock and the files that the spec names |
+//! | [`locking`] | resolving a spec into its lock |
+//! | [`roots`] | locked packages, fetched and unpacked into trees |
+//! | [`recipes`] | the actions of a build: recipe, inputs, outputs |
+//! | [`action`] | one action and the key that names everything that goes into it |
+//! | [`runner`] | running actions in the sandbox, remembering what came out |
+//! | [`build`] | the whole way, and the assembly of what the actions made |
+//! | [`check`] | the same again under other conditions |
+//! | [`folder`] | the output folder, replaced as a whole or not at all |
+//! | [`head`] | digests of what was built, to compare with what was expected |
+//! | [`progress`] | what whoever watches is told |
+
+pub mod action;
+pub mod build;
+pub mod check;
+mod error;
+pub mod folder;
+pub mod head;
+pub mod locking;
+pub mod progress;
+pub mod project;
+pub mod recipes;
+pub mod roots;
+pub mod runner;
+mod vendor;
+
+pub use error::{Class, PipelineError};

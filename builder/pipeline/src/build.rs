@@ -1,0 +1,160 @@
+//! Spec and lock in, the files of an output folder out.
+
+use std::collections::BTreeMap;
+
+use sealstone_assemble as assemble;
+use sealstone_inputs::Store;
+
+use crate::action::{Action, Outcome};
+use crate::check;
+use crate::error::PipelineError;
+use crate::folder::Files;
+use crate::progress::{Event, Reporter};
+use crate::project::{Locked, Project};
+use crate::recipes;
+use crate::roots::{BUILD_ROOT, Inputs, UserCargo};
+use crate::runner::{Conditions, Runner, remembered};
+
+/// How many actions run at once. Each has stretches that keep only one processor busy (unpacking, linking, edk2's
+/// generators); two at a time fill them, more would only cost memory.
+pub(crate) const WIDTH: usize = 2;
+
+/// How to build.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Jobs that a recipe may start.
+    pub jobs: usize,
+    /// Run actions although their outcome is remembered.
+    pub no_cache: bool,
+    /// Build a second time under other conditions and compare.
+    pub check: bool,
+    /// The user's cargo: crates come through cargo's own configuration.
+    pub cargo: UserCargo<'a>,
+}
+
+/// A finished build.
+pub struct Built {
+    /// Files of the output folder.
+    pub files: Files,
+    /// What every action made, in the order of [`recipes::actions`].
+    pub stages: Vec<Outcome>,
+    /// What the second build under other conditions varied, if there was one.
+    pub checked: Option<check::Report>,
+}
+
+/// Builds the image.
+pub fn build(inputs: &Inputs<'_>, locked: &Locked, options: &Options<'_>) -> Result<Built, PipelineError> {
+    let root = inputs.plan(BUILD_ROOT)?.digest();
+    let actions = recipes::actions(inputs.project, inputs.lock, root)?;
+    let stages = run_actions(inputs, &actions, options)?;
+    let checked = match options.check {
+        true => Some(check::rebuild(inputs, &actions, &stages, options)?),
+        false => None,
+    };
+    inputs.reporter.event(Event::Step { step: "assembling the image".into() });
+    let files = put_together(inputs.project, locked, inputs.store, &stages)?;
+    if options.check {
+        check::reassemble(inputs.project, locked, inputs.store, &stages, &files)?;
+    }
+    Ok(Built { files, stages, checked })
+}
+
+/// Outcomes of `actions`: remembered ones where they are whole, the others made.
+fn run_actions(inputs: &Inputs<'_>, actions: &[Action], options: &Options<'_>) -> Result<Vec<Outcome>, PipelineError> {
+    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    if !options.no_cache {
+        for action in actions {
+            if let Some(outcome) = remembered(inputs.store, action) {
+                inputs.reporter.event(Event::ActionCached { action: action.name.clone() });
+                outcomes.insert(action.name.clone(), outcome);
+            }
+        }
+    }
+    let missing: Vec<Action> = actions.iter().filter(|a| !outcomes.contains_key(&a.name)).cloned().collect();
+    if !missing.is_empty() {
+        inputs.sources(&options.cargo)?;
+        let runner = Runner {
+            store: inputs.store,
+            root: inputs.root(BUILD_ROOT)?,
+            epoch: inputs.project.spec.image.epoch,
+            reporter: inputs.reporter,
+            conditions: Conditions::canonical(options.jobs),
+            remembering: true,
+        };
+        for outcome in runner.run_all(&missing, WIDTH)? {
+            outcomes.insert(outcome.name.clone(), outcome);
+        }
+    }
+    Ok(actions.iter().filter_map(|action| outcomes.remove(&action.name)).collect())
+}
+
+/// What actions made, by action and output name.
+pub struct Made<'a> {
+    store: &'a Store,
+    stages: &'a [Outcome],
+}
+
+impl<'a> Made<'a> {
+    /// The outputs of `stages`, to be read from `store`.
+    pub fn new(store: &'a Store, stages: &'a [Outcome]) -> Self {
+        Self { store, stages }
+    }
+
+    /// The bytes of one output, checked against its digest.
+    pub fn bytes(&self, action: &str, output: &str) -> Result<Vec<u8>, PipelineError> {
+        let missing = || PipelineError::Output { action: action.into(), problem: format!("{output} was not made") };
+        let found = self.stages.iter().find(|s| s.name == action).and_then(|s| s.outputs.get(output)).ok_or_else(missing)?;
+        self.store.read(&found.sha256)?.ok_or_else(missing)
+    }
+}
+
+/// Every file of the output folder, as a pure function of the spec, the lock and what the actions made.
+pub(crate) fn put_together(
+    project: &Project,
+    locked: &Locked,
+    store: &Store,
+    stages: &[Outcome],
+) -> Result<Files, PipelineError> {
+    let made = Made::new(store, stages);
+    let spec = &project.spec;
+    let kernel = made.bytes(recipes::KERNEL, "bzImage")?;
+    let config = assemble::config::write(spec, &[])?;
+    let (init, daemon) = (made.bytes(recipes::USERLAND, "init")?, made.bytes(recipes::USERLAND, "daemon")?);
+    let initrd = assemble::initrd::write(&assemble::initrd::Contents { init: &init, daemon: &daemon, config: &config }, spec.image.epoch)?;
+    let cmdline = spec.kernel.cmdline.join(" ");
+    let parts = assemble::uki::Parts {
+        stub: &made.bytes(recipes::STUB, "linuxx64.efi.stub")?,
+        kernel: &kernel,
+        initrd: &initrd,
+        cmdline: &cmdline,
+        image: &spec.image,
+    };
+    let uki = assemble::uki::write(&parts)?;
+    let disk = assemble::disk::write(&uki, spec)?;
+    let mut files = Files::from([
+        ("vmlinuz".to_string(), kernel),
+        ("initrd".to_string(), initrd),
+        ("cmdline".to_string(), cmdline.into_bytes()),
+        ("uki.efi".to_string(), uki),
+        ("disk.raw".to_string(), disk),
+        ("kernel.config".to_string(), made.bytes(recipes::KERNEL, "config")?),
+        ("config.json".to_string(), config),
+    ]);
+    for platform in &spec.firmware.platforms {
+        let name = format!("OVMF.{platform}.fd");
+        let firmware = made.bytes(&recipes::firmware_name(*platform), &name)?;
+        files.insert(format!("firmware/{name}"), firmware);
+    }
+    Ok(files)
+}
+
+/// The lock as the spec and its sources ask for it, or why it cannot be used.
+pub fn lock_of(project: &Project) -> Result<Locked, PipelineError> {
+    project.matching_lock()
+}
+
+/// The store's own exclusive lock is held while a build writes to it; two builds would otherwise do the same work twice.
+pub fn guard<'s>(store: &'s Store, reporter: &dyn Reporter) -> Result<sealstone_inputs::StoreGuard, PipelineError> {
+    Ok(store.lock_exclusive(&|holder| reporter.event(Event::Step { step: format!("waiting for {holder}, which holds the store") }))?)
+}
+

@@ -1,0 +1,273 @@
+//! The output folder: replaced as a whole or not at all.
+//!
+//! What it must prove: at no moment does the folder's name lead to a mix of two builds, and nothing that somebody else put
+//! there is lost. How it could fool: a folder that only looks like ours. Hence `SHA256SUMS` lists every file that a build
+//! wrote, and a folder with any other file in it is left alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sealstone_spec::Sha256;
+
+use crate::error::{IoContext, PipelineError};
+
+/// Lists every other file of the folder in the format of coreutils' `sha256sum`.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// The files of an output folder: path below it → bytes.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// What publishing did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The folder held these very bytes already.
+    Unchanged,
+    /// The folder was made or replaced.
+    Written,
+}
+
+/// Makes `dir` hold exactly `files` and their `SHA256SUMS`.
+///
+/// # Errors
+/// [`PipelineError::OutputFolder`] when `dir` holds anything that no build wrote.
+pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
+    let mut files = files.clone();
+    files.insert(SUMS.into(), sums(&files).into_bytes());
+    let exists = dir.symlink_metadata().is_ok();
+    if exists {
+        let present = inventory(dir)?;
+        refuse_foreign(dir, &present)?;
+        if same(dir, &present, &files)? {
+            return Ok(Published::Unchanged);
+        }
+    }
+    let parent = match dir.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    fs::create_dir_all(&parent).doing("creating", &parent)?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    sweep(&parent, &name)?;
+    let fresh = tempfile::Builder::new()
+        .prefix(&format!(".{name}.new-"))
+        .tempdir_in(&parent)
+        .doing("creating a folder in", &parent)?;
+    write_all(fresh.path(), &files)?;
+    let fresh = fresh.keep();
+    let swapped = if exists { exchange(&fresh, dir) } else { fs::rename(&fresh, dir) };
+    if let Err(source) = swapped {
+        let _ = fs::remove_dir_all(&fresh);
+        return Err(PipelineError::Io { doing: "putting in place", path: dir.to_path_buf(), source });
+    }
+    if exists {
+        fs::remove_dir_all(&fresh).doing("removing", &fresh)?;
+    }
+    sync_dir(&parent)?;
+    Ok(Published::Written)
+}
+
+/// Reads a published folder back: every file that `SHA256SUMS` lists, each compared with its sum.
+///
+/// # Errors
+/// [`PipelineError::OutputFolder`] when a file is missing, differs or isn't listed.
+pub fn read(dir: &Path) -> Result<Files, PipelineError> {
+    let refuse = |problem: String| PipelineError::OutputFolder { path: dir.to_path_buf(), problem };
+    let sums_path = dir.join(SUMS);
+    let listed = fs::read_to_string(&sums_path)
+        .map_err(|e| refuse(format!("cannot read {SUMS} ({e}); give a folder that `sealstone build` made")))?;
+    let mut files = Files::new();
+    for line in listed.lines() {
+        let (sum, name) = line.split_once("  ").ok_or_else(|| refuse(format!("{SUMS} has a line that is not `<sha256>  <file>`: {line:?}")))?;
+        let path = dir.join(checked(name).ok_or_else(|| refuse(format!("{SUMS} names {name:?}, which leaves the folder")))?);
+        let data = fs::read(&path).doing("reading", &path)?;
+        if Sha256::of(&data).to_string() != sum {
+            return Err(refuse(format!("{name} is not the file that the build wrote (its SHA-256 differs from {SUMS}); build again")));
+        }
+        files.insert(name.to_string(), data);
+    }
+    Ok(files)
+}
+
+/// Writes one file whole or not at all: temporary name, sync, rename.
+pub fn write_file(path: &Path, data: &[u8]) -> Result<(), PipelineError> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        let mut file = tempfile::Builder::new().prefix(".sealstone-").permissions(mode).tempfile_in(parent)?;
+        file.write_all(data)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().doing("writing", path)?;
+    sync_dir(parent)
+}
+
+fn sums(files: &Files) -> String {
+    files.iter().map(|(name, data)| format!("{}  {name}\n", Sha256::of(data))).collect()
+}
+
+/// A relative path of plain components, or nothing.
+fn checked(name: &str) -> Option<&Path> {
+    let path = Path::new(name);
+    let plain = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    (plain && !name.is_empty()).then_some(path)
+}
+
+/// Every file below `dir`, with its path relative to it; links and other special files are listed, never followed.
+fn inventory(dir: &Path) -> Result<Vec<String>, PipelineError> {
+    let mut found = Vec::new();
+    let mut left = vec![(dir.to_path_buf(), String::new())];
+    while let Some((at, prefix)) = left.pop() {
+        for entry in fs::read_dir(&at).doing("listing", &at)? {
+            let entry = entry.doing("listing", &at)?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().doing("listing", &at)?.is_dir() {
+                left.push((entry.path(), format!("{name}/")));
+            } else {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn refuse_foreign(dir: &Path, present: &[String]) -> Result<(), PipelineError> {
+    let refuse = |problem: String| Err(PipelineError::OutputFolder { path: dir.to_path_buf(), problem });
+    if !dir.symlink_metadata().doing("looking at", dir)?.is_dir() {
+        return refuse("is not a folder; choose another --out".into());
+    }
+    if present.is_empty() {
+        return Ok(());
+    }
+    let Ok(listed) = fs::read_to_string(dir.join(SUMS)) else {
+        return refuse(format!("has files in it but no {SUMS}, so no build made it; choose another --out or empty it"));
+    };
+    let ours: Vec<&str> = listed.lines().filter_map(|l| l.split_once("  ").map(|(_, name)| name)).chain([SUMS]).collect();
+    match present.iter().find(|name| !ours.contains(&name.as_str())) {
+        Some(foreign) => refuse(format!("holds {foreign:?}, which no build wrote; move it away or choose another --out")),
+        None => Ok(()),
+    }
+}
+
+fn same(dir: &Path, present: &[String], files: &Files) -> Result<bool, PipelineError> {
+    if !present.iter().eq(files.keys()) {
+        return Ok(false);
+    }
+    for (name, data) in files {
+        let path = dir.join(name);
+        let meta = fs::metadata(&path).doing("looking at", &path)?;
+        if meta.len() != data.len() as u64 || fs::read(&path).doing("reading", &path)? != *data {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn write_all(dir: &Path, files: &Files) -> Result<(), PipelineError> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("changing the mode of", dir)?;
+    for (name, data) in files {
+        let path = dir.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).doing("creating", parent)?;
+        }
+        let write = || -> io::Result<()> {
+            let mut file = fs::File::create_new(&path)?;
+            file.write_all(data)?;
+            file.sync_all()
+        };
+        write().doing("writing", &path)?;
+    }
+    sync_dir(dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), PipelineError> {
+    fs::File::open(dir).and_then(|d| d.sync_all()).doing("syncing", dir)
+}
+
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(io::Error::from)
+}
+
+/// Removes what builds that were killed left beside the folder: named like ours and untouched for an hour.
+fn sweep(parent: &Path, name: &str) -> Result<(), PipelineError> {
+    let prefix = format!(".{name}.new-");
+    for entry in fs::read_dir(parent).doing("listing", parent)? {
+        let entry = entry.doing("listing", parent)?;
+        let ours = entry.file_name().to_string_lossy().starts_with(&prefix);
+        let old = || entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if ours && old().is_some_and(|age| age.as_secs() > 3600) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(list: &[(&str, &str)]) -> Files {
+        list.iter().map(|(n, d)| (n.to_string(), d.as_bytes().to_vec())).collect()
+    }
+
+    fn listing(dir: &Path) -> Vec<String> {
+        inventory(dir).unwrap()
+    }
+
+    #[test]
+    fn writes_replaces_and_leaves_alone() {
+        let tmp = tempfile::tempdir().unwrap();
+        let out = tmp.path().join("out");
+        let first = files(&[("a", "1"), ("firmware/b", "2")]);
+        assert_eq!(publish(&out, &first).unwrap(), Published::Written);
+        assert_eq!(publish(&out, &first).unwrap(), Published::Unchanged);
+        assert_eq!(listing(&out), ["SHA256SUMS", "a", "firmware/b"]);
+        assert_eq!(read(&out).unwrap(), first);
+
+        let second = files(&[("a", "1"), ("c", "3")]);
+        assert_eq!(publish(&out, &second).unwrap(), Published::Written);
+        assert_eq!(listing(&out), ["SHA256SUMS", "a", "c"]);
+        assert_eq!(listing(tmp.path()), ["out/SHA256SUMS", "out/a", "out/c"], "nothing is left beside it");
+    }
+
+    #[test]
+    fn refuses_what_it_did_not_make() {
+        let tmp = tempfile::tempdir().unwrap();
+        let out = tmp.path().join("out");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("thesis.tex"), "years of work").unwrap();
+        let error = publish(&out, &files(&[("a", "1")])).unwrap_err().to_string();
+        assert!(error.contains("no build made it"), "{error}");
+
+        fs::remove_file(out.join("thesis.tex")).unwrap();
+        publish(&out, &files(&[("a", "1")])).unwrap();
+        fs::write(out.join("notes"), "mine").unwrap();
+        let error = publish(&out, &files(&[("a", "2")])).unwrap_err().to_string();
+        assert!(error.contains("\"notes\""), "{error}");
+        assert_eq!(fs::read(out.join("a")).unwrap(), b"1", "a refused build changes nothing");
+
+        let file = tmp.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(publish(&file, &files(&[("a", "1")])).unwrap_err().to_string().contains("not a folder"));
+    }
+
+    #[test]
+    fn a_changed_file_is_seen() {
+        let tmp = tempfile::tempdir().unwrap();
+        let out = tmp.path().join("out");
+        let wanted = files(&[("a", "1")]);
+        publish(&out, &wanted).unwrap();
+        fs::write(out.join("a"), "2").unwrap();
+        assert!(read(&out).unwrap_err().to_string().contains("a is not the file"));
+        assert_eq!(publish(&out, &wanted).unwrap(), Published::Written, "a damaged file is mended");
+        assert_eq!(read(&out).unwrap(), wanted);
+        fs::write(out.join(SUMS), format!("{}  ../x\n", Sha256::of(b""))).unwrap();
+        assert!(read(&out).unwrap_err().to_string().contains("leaves the folder"));
+    }
+}

@@ -1,0 +1,162 @@
+//! The actions of a build: which recipe, in which root, with what.
+//!
+//! They don't depend on one another, so all may run at once; the list has the longest first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sealstone_kconfig as kconfig;
+use sealstone_spec::{FirmwarePlatform, Lock, LockedSource, Sha256};
+
+use crate::action::{Action, Crate, Tree, Unpack};
+use crate::error::PipelineError;
+use crate::project::Project;
+
+/// Action names, which are also the names of stages in provenance.
+pub const KERNEL: &str = "kernel";
+/// Builds init and daemon.
+pub const USERLAND: &str = "userland";
+/// Builds the UKI stub.
+pub const STUB: &str = "uki-stub";
+
+/// The action that builds the firmware for `platform`.
+pub fn firmware_name(platform: FirmwarePlatform) -> String {
+    format!("firmware-{platform}")
+}
+
+/// Every action of the build that `project` and `lock` describe, to be run in the root with digest `root`.
+pub fn actions(project: &Project, lock: &Lock, root: Sha256) -> Result<Vec<Action>, PipelineError> {
+    let mut all = vec![kernel(project, lock, root)?];
+    for platform in &project.spec.firmware.platforms {
+        all.push(firmware(project, lock, root, *platform)?);
+    }
+    all.push(userland(project, lock, root)?);
+    all.push(stub(project, lock, root)?);
+    Ok(all)
+}
+
+fn kernel(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, PipelineError> {
+    let spec = &project.spec.kernel;
+    let fragments = read_fragments(project)?;
+    let resolved = String::from_utf8_lossy(&project.read(spec.resolved.as_str())?).into_owned();
+    check_config(spec.resolved.as_str(), &fragments, &resolved)?;
+    let source = locked_source(project, lock, &spec.source)?;
+    let deb = source.files.first().ok_or_else(|| unlocked(project, &spec.source))?;
+    Ok(Action {
+        name: KERNEL.into(),
+        root,
+        script: include_str!("../recipes/kernel.sh"),
+        env: BTreeMap::new(),
+        trees: BTreeMap::from([(
+            "linux".into(),
+            Tree::InDeb { deb: deb.sha256, member: format!("usr/src/{}.tar.xz", deb.name) },
+        )]),
+        files: BTreeMap::from([
+            ("fragments".into(), Arc::from(fragments.allconfig().as_bytes())),
+            ("resolved".into(), Arc::from(resolved.as_bytes())),
+        ]),
+        outputs: &["bzImage", "config", "System.map"],
+    })
+}
+
+/// The spec's fragments, merged.
+pub fn read_fragments(project: &Project) -> Result<kconfig::Merged, PipelineError> {
+    let mut fragments = Vec::new();
+    for name in &project.spec.kernel.fragments {
+        let name = name.as_str();
+        let text = String::from_utf8_lossy(&project.read(name)?).into_owned();
+        fragments.push(kconfig::Fragment::parse(name, &text).map_err(|e| config_error(name, e))?);
+    }
+    kconfig::Merged::of(&fragments).map_err(|e| config_error("kernel fragments", e))
+}
+
+/// Refuses a resolved configuration that lacks what the fragments ask for or has what an image must not have, before
+/// minutes are spent on building it.
+fn check_config(file: &str, fragments: &kconfig::Merged, resolved: &str) -> Result<(), PipelineError> {
+    let resolved = kconfig::Resolved::parse(file, resolved).map_err(|e| config_error(file, e))?;
+    let unmet = kconfig::check(fragments, &resolved);
+    let findings = kconfig::lint(&resolved);
+    let problems: Vec<String> = unmet.iter().map(ToString::to_string).chain(findings.iter().map(ToString::to_string)).collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(config_error(file, problems.join("\n"))),
+    }
+}
+
+fn config_error(file: &str, error: impl std::fmt::Display) -> PipelineError {
+    PipelineError::KernelConfig { file: file.into(), problem: error.to_string() }
+}
+
+fn firmware(project: &Project, lock: &Lock, root: Sha256, platform: FirmwarePlatform) -> Result<Action, PipelineError> {
+    let output: &'static [&'static str] = match platform {
+        FirmwarePlatform::AmdSev => &["OVMF.amdsev.fd"],
+        FirmwarePlatform::IntelTdx => &["OVMF.inteltdx.fd"],
+        other => return Err(PipelineError::Output { action: firmware_name(other), problem: "no recipe builds this platform".into() }),
+    };
+    let source = locked_source(project, lock, &project.spec.firmware.source)?;
+    Ok(Action {
+        name: firmware_name(platform),
+        root,
+        script: include_str!("../recipes/firmware.sh"),
+        env: BTreeMap::from([("PLATFORM".into(), platform.to_string()), ("VERSION".into(), source.version.to_string())]),
+        trees: BTreeMap::from([("edk2".into(), source_package(source)?)]),
+        files: BTreeMap::new(),
+        outputs: output,
+    })
+}
+
+fn stub(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, PipelineError> {
+    let source = locked_source(project, lock, &project.spec.stub.source)?;
+    Ok(Action {
+        name: STUB.into(),
+        root,
+        script: include_str!("../recipes/uki-stub.sh"),
+        env: BTreeMap::from([("VERSION".into(), source.version.to_string())]),
+        trees: BTreeMap::from([("systemd".into(), source_package(source)?)]),
+        files: BTreeMap::new(),
+        outputs: &["linuxx64.efi.stub"],
+    })
+}
+
+fn userland(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, PipelineError> {
+    let crates = lock.crates.iter().map(|c| Crate { folder: format!("{}-{}", c.name, c.version), sha256: c.sha256 }).collect();
+    Ok(Action {
+        name: USERLAND.into(),
+        root,
+        script: include_str!("../recipes/userland.sh"),
+        env: BTreeMap::from([("ISA".into(), project.spec.userland.isa.to_string())]),
+        trees: BTreeMap::from([
+            ("image".into(), Tree::Files(project.userland_sources()?)),
+            ("vendor".into(), Tree::Crates(crates)),
+        ]),
+        files: BTreeMap::new(),
+        outputs: &["init", "daemon"],
+    })
+}
+
+fn locked_source<'a>(project: &Project, lock: &'a Lock, name: &sealstone_spec::Name) -> Result<&'a LockedSource, PipelineError> {
+    lock.sources.iter().find(|s| s.name == *name).ok_or_else(|| unlocked(project, name))
+}
+
+fn unlocked(project: &Project, name: &sealstone_spec::Name) -> PipelineError {
+    PipelineError::Lock {
+        lock: project.lock_path(),
+        spec: project.spec_path.clone(),
+        problem: format!("source {name} is not in the lock"),
+    }
+}
+
+/// A Debian source package: the upstream tarball, then the packaging's `debian/` inside it. Patches are the recipe's matter.
+/// Source: dpkg-source(1), "Format: 3.0 (quilt)".
+fn source_package(source: &LockedSource) -> Result<Tree, PipelineError> {
+    let find = |mark: &str| {
+        source.files.iter().find(|f| f.path.as_str().contains(mark)).map(|f| f.sha256).ok_or_else(|| PipelineError::Output {
+            action: source.name.to_string(),
+            problem: format!("the lock lists no `*{mark}*` file for this source package; run `sealstone lock`"),
+        })
+    };
+    Ok(Tree::Archives(vec![
+        Unpack { archive: find(".orig.tar.")?, strip: 1, into: String::new() },
+        Unpack { archive: find(".debian.tar.")?, strip: 0, into: String::new() },
+    ]))
+}
