@@ -1,8 +1,9 @@
-//! Differential test against the package `sev-snp-measure` 0.0.13 on random launches. Every disagreement has a name here;
-//! one without a name fails the test.
+//! Differential tests on random launches against the package `sev-snp-measure` 0.0.13 and the crate `sev` 8.0.0. Every
+//! disagreement has a name here; one without a name fails the test.
 //!
-//! Needs Python with the package: `SEALSTONE_ORACLE_PYTHON`, else `python3`. Firmware files come from the vectors, from
-//! the mirror's packages, and from the folders that `SEALSTONE_TEST_FIRMWARE` lists (separated by colons).
+//! The first needs Python with the package: `SEALSTONE_ORACLE_PYTHON`, else `python3`. The second needs the program in
+//! `ci/oracles/sev-crate`, built, as `SEALSTONE_ORACLE_SEV`. Firmware files come from the vectors, from the mirror's
+//! packages, and from the folders that `SEALSTONE_TEST_FIRMWARE` lists (separated by colons).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
 
@@ -29,6 +30,8 @@ enum Disagreement {
     NoVcpu,
     /// SEV_FEATURES without SNP; the package returns a digest.
     NotSnp,
+    /// The crate `sev` knows QEMU and EC2 only.
+    VmmUnknownToOracle,
 }
 
 struct Case {
@@ -43,8 +46,24 @@ struct Case {
 
 #[test]
 fn random_launches_agree_with_sev_snp_measure() {
-    let test = "random_launches_agree_with_sev_snp_measure";
-    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("snp-differential");
+    let python = std::env::var_os("SEALSTONE_ORACLE_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ci/oracles/snp_differential.py"));
+    compare("random_launches_agree_with_sev_snp_measure", command, CASES, 2000);
+}
+
+#[test]
+fn random_launches_agree_with_the_crate_sev() {
+    let test = "random_launches_agree_with_the_crate_sev";
+    match std::env::var_os("SEALSTONE_ORACLE_SEV") {
+        Some(program) => compare(test, Command::new(program), CASES, 1000),
+        None => println!("SKIPPED {test}: SEALSTONE_ORACLE_SEV doesn't name the program built from ci/oracles/sev-crate"),
+    }
+}
+
+/// Asks the oracle `cases` random launches, of which `at_least` must be comparable and agree.
+fn compare(test: &str, oracle: Command, cases: u32, at_least: u32) {
+    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
     std::fs::create_dir_all(&scratch).unwrap();
     let firmwares = firmwares(&scratch);
     if firmwares.is_empty() {
@@ -53,8 +72,8 @@ fn random_launches_agree_with_sev_snp_measure() {
     }
     let blobs = blobs(&scratch);
     let mut random = Random(0x5ea1_5704);
-    let cases: Vec<Case> = (0..CASES).map(|_| case(&mut random, &firmwares, &blobs)).collect();
-    let Some(answers) = ask(test, &cases) else { return };
+    let cases: Vec<Case> = (0..cases).map(|_| case(&mut random, &firmwares, &blobs)).collect();
+    let Some(answers) = ask(test, oracle, &cases) else { return };
 
     let mut contents: BTreeMap<&Path, Vec<u8>> = BTreeMap::new();
     for case in &cases {
@@ -73,8 +92,8 @@ fn random_launches_agree_with_sev_snp_measure() {
             }
         }
     }
-    println!("{agreed} of {CASES} launches agree over {} firmware files; {disagreements:?}", contents.len());
-    assert!(agreed > 2000, "only {agreed} launches were compared");
+    println!("{test}: {agreed} of {} agree over {} firmware files; {disagreements:?}", cases.len(), contents.len());
+    assert!(agreed > at_least, "only {agreed} launches were compared");
 }
 
 fn explain(case: &Case, ours: &Result<String, SnpError>, theirs: &Value) -> Option<Disagreement> {
@@ -83,6 +102,7 @@ fn explain(case: &Case, ours: &Result<String, SnpError>, theirs: &Value) -> Opti
         (Err(SnpError::Firmware(FirmwareError::NoSevMetadata)), _) => Some(Disagreement::NoSevMetadata),
         (Ok(_), Some("unknown CPU model")) => Some(Disagreement::CpuModelUnknownToOracle),
         (Err(_), Some("unknown CPU model")) => Some(Disagreement::CpuModelUnknownToOracle),
+        (_, Some("unknown VMM")) => Some(Disagreement::VmmUnknownToOracle),
         (Err(SnpError::VcpuCount(0)), None) if case.vcpus == 0 => Some(Disagreement::NoVcpu),
         (Err(SnpError::NotSnp(features)), _) if features & 1 == 0 => Some(Disagreement::NotSnp),
         _ => None,
@@ -136,15 +156,12 @@ fn case(random: &mut Random, firmwares: &[PathBuf], blobs: &[PathBuf]) -> Case {
 }
 
 /// The oracle's answers, or `None` (with a printed reason) if it isn't there.
-fn ask(test: &str, cases: &[Case]) -> Option<Vec<Value>> {
-    let python = std::env::var_os("SEALSTONE_ORACLE_PYTHON").unwrap_or_else(|| "python3".into());
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ci/oracles/snp_differential.py");
-    let mut command = Command::new(&python);
-    let spawned = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+fn ask(test: &str, mut oracle: Command, cases: &[Case]) -> Option<Vec<Value>> {
+    let spawned = oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            println!("SKIPPED {test}: {}: {error}", python.display());
+            println!("SKIPPED {test}: {}: {error}", oracle.get_program().display());
             return None;
         }
     };

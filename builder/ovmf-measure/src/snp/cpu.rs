@@ -43,6 +43,8 @@ pub const CPU_MODELS: &[CpuModel] = &[
     model("EPYC-Genoa-v2", GENOA),
     model("EPYC-Turin", TURIN),
     model("EPYC-Turin-v1", TURIN),
+    // Not in QEMU 10.1; the crate `sev` 8.0 knows it.
+    model("EPYC-Turin-v2", TURIN),
 ];
 
 /// The model called `name`; names are case-sensitive, as in QEMU.
