@@ -111,7 +111,7 @@ impl<'a> Made<'a> {
 /// Every file of the output folder, as a pure function of the spec, the lock and what the actions made.
 pub(crate) fn put_together(
     project: &Project,
-    locked: &Locked,
+    _locked: &Locked,
     store: &Store,
     stages: &[Outcome],
 ) -> Result<Files, PipelineError> {

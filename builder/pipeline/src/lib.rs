@@ -10,11 +10,13 @@
 //! | [`runner`] | running actions in the sandbox, remembering what came out |
 //! | [`build`] | the whole way, and the assembly of what the actions made |
 //! | [`check`] | the same again under other conditions |
+//! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
 //! | [`head`] | digests of what was built, to compare with what was expected |
 //! | [`progress`] | what whoever watches is told |
 
 pub mod action;
+pub mod boot;
 pub mod build;
 pub mod check;
 mod error;

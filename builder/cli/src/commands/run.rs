@@ -1,7 +1,38 @@
 //! `sealstone run`
-use sealstone_pipeline::progress::Reporter;
+
+use std::time::Duration;
+
+use sealstone_pipeline::boot::{self, Machine, RUN_ROOT, Way};
+use sealstone_pipeline::build;
+use sealstone_pipeline::folder;
+use sealstone_pipeline::progress::{Event, Reporter};
+use sealstone_pipeline::project::Project;
+use sealstone_pipeline::roots::Inputs;
+
 use crate::args::RunArgs;
-use crate::exit::{Failure, Outcome};
-pub(crate) fn run(_args: &RunArgs, _reporter: &dyn Reporter) -> Outcome {
-    Err(Failure::failed("in work"))
+use crate::exit::{DONE, Outcome};
+use crate::surroundings;
+
+pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
+    folder::read(&args.dir)?;
+    let project = Project::load(&args.spec)?;
+    let locked = project.matching_lock()?;
+    let store = surroundings::store(&args.store)?;
+    let mirrors = surroundings::mirrors()?;
+    let root = {
+        let _guard = build::guard(&store, reporter)?;
+        Inputs { project: &project, lock: &locked.lock, store: &store, mirrors: &mirrors, reporter }.root(RUN_ROOT)?
+    };
+    let port = args.port.map_or_else(boot::free_port, Ok)?;
+    let way = if args.direct { Way::Direct } else { Way::Disk };
+    let machine = Machine { way, memory: args.memory, port, guest_port: project.spec.network.port };
+    reporter.event(Event::Step { step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()) });
+    let mut booted = boot::start(&store, &root, &args.dir, &machine)?;
+    if args.smoke {
+        let ready = booted.wait_ready(Duration::from_secs(args.timeout), &mut |line| eprintln!("{line}"))?;
+        println!("ready after {:.1} s ({way})", ready.seconds);
+    } else {
+        booted.follow(&mut |line| println!("{line}"))?;
+    }
+    Ok(DONE)
 }
