@@ -27,7 +27,7 @@ fn answer(case: &Value, digests: &mut Vec<(PathBuf, String)>) -> Result<Value, S
     let path = |key: &str| case[key].as_str().map(PathBuf::from);
     let text = |key: &str| case[key].as_str().ok_or(format!("{key} is missing"));
     let firmware = path("firmware").ok_or("firmware is missing")?;
-    let vcpu_type: CpuType = text("vcpu_type")?.parse().map_err(|_| "unknown CPU model".to_owned())?;
+    let vcpu_type = CpuType::try_from(text("vcpu_type")?).map_err(|_| "unknown CPU model".to_owned())?;
     let vmm_type: VMMType = text("vmm")?.parse().map_err(|_| "unknown VMM".to_owned())?;
     let shortcut = case["shortcut"].as_bool().unwrap_or_default();
     if shortcut && !digests.iter().any(|(known, _)| *known == firmware) {
