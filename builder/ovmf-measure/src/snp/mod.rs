@@ -12,7 +12,7 @@ pub use cpu::{CPU_MODELS, CpuModel, cpu_model};
 pub use hashes::KernelHashes;
 pub use launch::{Launch, Request, SnpError, launch_digest, measure};
 pub use page::{PageInfo, PageType};
-pub use profile::{CpuidOrder, SecMem, VmmProfile, vmm_profile, vmm_profiles};
+pub use profile::{Attributes, CpuidOrder, Rdx, SecMem, VmmProfile, VmsaProfile, vmm_profile, vmm_profiles};
 pub use vmsa::vmsa_page;
 
 /// Kernel, initrd and cmdline that the VMM hands to the firmware.
