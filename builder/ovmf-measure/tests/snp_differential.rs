@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -241,7 +243,7 @@ fn blobs(scratch: &Path) -> Vec<PathBuf> {
 fn firmwares(scratch: &Path) -> Vec<PathBuf> {
     let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let mut folders = vec![shared.join("vectors/snp")];
-    folders.extend(unpacked(&shared.join("mirror"), scratch));
+    folders.extend(common::mirror(scratch));
     let listed = std::env::var("SEALSTONE_TEST_FIRMWARE").unwrap_or_default();
     folders.extend(listed.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from));
 
@@ -256,21 +258,6 @@ fn firmwares(scratch: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-/// Firmware out of the mirror's packages, which are named by their hash.
-fn unpacked(mirror: &Path, scratch: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(mirror) else { return Vec::new() };
-    let mut folders = Vec::new();
-    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_none()) {
-        let target = scratch.join(path.file_name().unwrap());
-        std::fs::create_dir_all(&target).unwrap();
-        let unpack = Command::new("dpkg-deb").arg("-x").arg(&path).arg(&target).status();
-        if unpack.is_ok_and(|status| status.success()) {
-            folders.push(target.join("usr/share/ovmf"));
-        }
-    }
-    folders
 }
 
 /// SplitMix64: the same cases on every run.
@@ -297,14 +284,7 @@ impl Random {
 /// Digests of the mirror's `ovmf-amdsev` 2026.08 with six bytes of kernel, computed with other tools.
 #[test]
 fn known_answers_of_ovmf_amdsev_2026_08() {
-    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("snp-known");
-    let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/mirror");
-    let folders = unpacked(&shared, &scratch);
-    let Some(path) = folders.iter().map(|f| f.join("OVMF.amdsev.fd")).find(|path| path.is_file()) else {
-        println!("SKIPPED known_answers_of_ovmf_amdsev_2026_08: no mirror, or no dpkg-deb");
-        return;
-    };
-    let firmware = std::fs::read(path).unwrap();
+    let Some(firmware) = common::mirror_firmware("known_answers_of_ovmf_amdsev_2026_08", "OVMF.amdsev.fd") else { return };
     let boot = DirectBoot { kernel: b"kernel", initrd: Some(b"initrd"), cmdline: "console=ttyS0" };
     let request = Request { firmware: &firmware, boot: Some(boot), vcpu_type: "EPYC-v4", guest_features: 1, vmm: "qemu" };
     let launch = snp::measure(&request).unwrap();
