@@ -5,7 +5,7 @@
 use ovmf_measure::boot::{Boot, boot_profile};
 use ovmf_measure::digest::Algorithm;
 use ovmf_measure::eventlog::{Cause, EventLog, first_divergence};
-use ovmf_measure::snp::DirectBoot;
+use ovmf_measure::snp::{self, DirectBoot, Expected, Request};
 use ovmf_measure::tpm;
 use ovmf_measure::transcript::{Event, Kind, Op, Register, Transcript};
 
@@ -115,4 +115,32 @@ fn a_log_of_another_bank_is_named() {
     let sha384 = Transcript { algorithm: Algorithm::Sha384, ..predicted.clone() };
     let divergence = first_divergence(&sha384, &log(&predicted.events)).unwrap();
     assert_eq!(divergence.cause, Cause::OtherBank);
+}
+
+/// A launch digest has no log, but its tail can be tried.
+#[test]
+fn another_shape_of_an_snp_guest_is_found() {
+    let sev = vec![generate::SevEntry { gpa: 0x81_0000, pages: 1, kind: 0x10 }];
+    let firmware = generate::FirmwareSpec { sev, ..generate::FirmwareSpec::plain() }.build();
+    let qemu = snp::vmm_profile("qemu").unwrap();
+    let measure = |vcpu_type, guest_features, cmdline| {
+        let boot = Some(DirectBoot { kernel: b"kernel", initrd: None, cmdline });
+        snp::measure(&Request { firmware: &firmware, boot, vcpu_type, guest_features, vmm: "qemu" }).unwrap()
+    };
+    let launch = measure("EPYC-Milan", 1, "a=b");
+    let expected =
+        Expected { pre_vmsa: launch.pre_vmsa, vmm: &qemu, vcpu_type: "EPYC-Milan", guest_features: 1, ap_reset: launch.ap_reset };
+    let cases = [
+        (("EPYC-Milan", 1, "a=b"), 3, Some(("EPYC-Milan", 1, false, false))),
+        (("EPYC-Milan-v2", 1, "a=b"), 512, Some(("EPYC-Milan", 1, false, false))),
+        (("EPYC-Genoa", 1, "a=b"), 2, Some(("EPYC-Genoa", 1, true, false))),
+        (("EPYC-Turin", 0x21, "a=b"), 64, Some(("EPYC-Turin", 0x21, true, true))),
+        (("EPYC-Milan", 1, "a=c"), 1, None),
+    ];
+    for ((vcpu_type, features, cmdline), vcpus, shape) in cases {
+        let found = measure(vcpu_type, features, cmdline).digest_for(vcpus).unwrap();
+        let other = snp::other_shape(&expected, &found);
+        let told = other.as_ref().map(|o| (o.vcpu_type.as_str(), o.guest_features, o.other_vcpu_type, o.other_guest_features));
+        assert_eq!((told, other.as_ref().map_or(vcpus, |o| o.vcpus)), (shape, vcpus));
+    }
 }

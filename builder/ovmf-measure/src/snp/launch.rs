@@ -38,6 +38,8 @@ pub struct Launch {
     pub ap_vmsa: Digest,
     /// Address at which the VMM adds VMSAs.
     pub vmsa_gpa: u64,
+    /// Address at which application processors start.
+    pub ap_reset: u32,
     /// Events before the VMSAs.
     events: Vec<Event>,
     /// What the VMSA depends on, for the events' sources.
@@ -59,12 +61,14 @@ pub fn measure(request: &Request<'_>) -> Result<Launch, SnpError> {
     let values = transcript::registers(&events)?;
     let pre_vmsa = values.get(&Register::Launch).and_then(|v| v.first()).copied();
 
+    let ap_reset = firmware.ap_reset_address()?;
     let page_hash = |reset| Algorithm::Sha384.hash(&vmsa::vmsa_page(&vmm, reset, cpu.signature, request.guest_features));
     Ok(Launch {
         pre_vmsa: pre_vmsa.unwrap_or(Algorithm::Sha384.zero()),
         bsp_vmsa: page_hash(vmsa::BSP_RESET),
-        ap_vmsa: page_hash(firmware.ap_reset_address()?),
+        ap_vmsa: page_hash(ap_reset),
         vmsa_gpa: vmm.vmsa_gpa(),
+        ap_reset,
         events,
         vcpu_type: request.vcpu_type.to_owned(),
         vmm: vmm.id,

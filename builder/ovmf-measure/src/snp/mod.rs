@@ -1,5 +1,6 @@
 //! SEV-SNP launch digest (SEV-SNP firmware ABI specification 1.55, section 8.17) as QEMU, EC2 and GCE produce it.
 
+mod cause;
 mod cpu;
 mod hashes;
 mod launch;
@@ -8,6 +9,7 @@ mod pages;
 mod profile;
 mod vmsa;
 
+pub use cause::{Expected, OtherShape, USUAL_AP_RESET, other_shape};
 pub use cpu::{CPU_MODELS, CpuModel, cpu_model};
 pub use hashes::KernelHashes;
 pub use launch::{Launch, Request, SnpError, launch_digest, measure};
