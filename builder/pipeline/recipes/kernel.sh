@@ -6,6 +6,7 @@
 # Inputs
 #   /build/linux         the kernel's source
 #   /in/fragments        the merged request (sealstone-kconfig, Merged::allconfig)
+#   /in/patch-000 …      patches to the source, if there are any; none may need fuzz
 #   /in/resolved         the complete configuration that the request is known to give
 #   SOURCE_DATE_EPOCH    the only time that enters the output
 #   JOBS                 how many commands run at once; must not change the output
@@ -15,7 +16,7 @@
 #   /out/System.map      addresses and names, to read traces and to compare two builds
 #
 # Debian packages: bc binutils bison coreutils dash diffutils findutils flex gcc grep libc6-dev
-# libelf-dev make mawk sed zstd, and what they depend on. Links: /usr/bin/awk -> mawk.
+# libelf-dev make mawk patch sed zstd, and what they depend on. Links: /usr/bin/awk -> mawk.
 # libelf-dev is for objtool, which checks and places the speculation barriers. Not needed: perl,
 # python3, openssl, rsync, pahole, kmod, cpio.
 
@@ -23,6 +24,11 @@ umask 022
 export LC_ALL=C TZ=UTC
 
 cd /build/linux
+
+for patch in /in/patch-*; do
+    [ -e "$patch" ] || continue
+    patch -p1 -F0 -f --no-backup-if-mismatch <"$patch"
+done
 
 # Kbuild falls back to the wall clock when date(1) can't read the timestamp.
 export KBUILD_BUILD_TIMESTAMP="@$SOURCE_DATE_EPOCH"

@@ -42,6 +42,14 @@ fn kernel(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipeli
     check_config(spec.resolved.as_str(), &fragments, &resolved)?;
     let source = locked_source(project, lock, &spec.source)?;
     let deb = source.files.first().ok_or_else(|| unlocked(project, &spec.source))?;
+    let mut files = BTreeMap::from([
+        ("fragments".to_string(), Arc::from(fragments.allconfig().as_bytes())),
+        ("resolved".to_string(), Arc::from(resolved.as_bytes())),
+    ]);
+    for (number, patch) in spec.patches.iter().enumerate() {
+        // Numbered, because the recipe applies them in the order of their names.
+        files.insert(format!("patch-{number:03}"), Arc::from(project.read(patch.as_str())?));
+    }
     Ok(Action {
         name: KERNEL.into(),
         root,
@@ -51,10 +59,7 @@ fn kernel(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipeli
             "linux".into(),
             Tree::InDeb { deb: deb.sha256, member: format!("usr/src/{}.tar.xz", deb.name) },
         )]),
-        files: BTreeMap::from([
-            ("fragments".into(), Arc::from(fragments.allconfig().as_bytes())),
-            ("resolved".into(), Arc::from(resolved.as_bytes())),
-        ]),
+        files,
         outputs: &["bzImage", "config", "System.map"],
     })
 }

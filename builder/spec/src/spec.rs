@@ -142,6 +142,8 @@ pub struct Kernel {
     pub source: Name,
     /// Configuration fragments, merged in this order.
     pub fragments: Vec<SpecPath>,
+    /// Patches to the source, applied in this order.
+    pub patches: Vec<SpecPath>,
     /// The configuration that merging them must give.
     pub resolved: SpecPath,
     /// Words of the command line: printable ASCII without spaces and quotes.

@@ -210,12 +210,13 @@ fn source(cursor: &Cursor<'_>) -> Option<Source> {
 }
 
 fn kernel(cursor: &Cursor<'_>, depth: usize) -> Option<Kernel> {
-    let fields = cursor.fields(&["source", "fragments", "resolved", "cmdline"])?;
+    let fields = cursor.fields(&["source", "patches", "fragments", "resolved", "cmdline"])?;
     let source = fields.need("source", Cursor::value);
     let fragments = fields.need("fragments", |c| not_empty(c, c.unique_list(SpecPath::to_string, |item| path(item, depth))?));
+    let patches = fields.or("patches", Vec::new(), |c| c.unique_list(SpecPath::to_string, |item| path(item, depth)));
     let resolved = fields.need("resolved", |c| path(c, depth));
     let cmdline = fields.need("cmdline", cmdline);
-    Some(Kernel { source: source?, fragments: fragments?, resolved: resolved?, cmdline: cmdline? })
+    Some(Kernel { source: source?, patches: patches?, fragments: fragments?, resolved: resolved?, cmdline: cmdline? })
 }
 
 fn cmdline(cursor: &Cursor<'_>) -> Option<Vec<String>> {
