@@ -12,7 +12,7 @@ const DATA: u16 = 0x93;
 /// Local descriptor table.
 const LDT: u16 = 0x82;
 
-/// The page. `reset` is the address at which the vCPU starts; [`BSP_RESET`] for the boot processor, the address of the
+/// The page. `reset` is the address at which the vCPU starts; 0xfffffff0 for the boot processor, the address of the
 /// SEV-ES reset block for all others.
 pub fn vmsa_page(vmm: &VmmProfile, reset: u32, cpu_signature: u32, guest_features: u64) -> [u8; PAGE] {
     let profile = &vmm.vmsa;
