@@ -12,13 +12,21 @@
 //! | [`fat`] | the EFI system partition, FAT32 |
 //! | [`gpt`] | the disk's partition table |
 //! | [`pe`] | PE32+ images, and unified kernel images made from a stub |
+//! | [`erofs`] | the file system of a model pack |
+//! | [`verity`] | dm-verity hash trees, parallel |
+//! | [`pack`] | a model pack: the one behind the other |
+//! | [`access`] | reading and writing by position, for what doesn't fit memory |
 //! | [`place`] | the place of a byte in any of these, through all layers |
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod bytes;
 pub mod cpio;
+pub mod erofs;
 pub mod fat;
 pub mod gpt;
+pub mod pack;
 pub mod pe;
 pub mod place;
+pub mod verity;

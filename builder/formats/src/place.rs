@@ -4,7 +4,8 @@
 //! A layer is looked into when it starts like a format of ours *and* the byte lies in something that can hold another
 //! format; otherwise the outer place is all there is to say.
 
-use crate::{cpio, fat, gpt, pe};
+use crate::access::Part;
+use crate::{cpio, erofs, fat, gpt, pe, verity};
 
 /// Deepest nesting that occurs (disk, volume, image, archive), and one to spare; it bounds the work on crafted input.
 const MAX_DEPTH: usize = 5;
@@ -21,6 +22,10 @@ pub enum Format {
     Pe,
     /// A newc archive.
     Cpio,
+    /// An EROFS image, perhaps with the rest of a pack behind it.
+    Erofs,
+    /// What stands behind the image in a pack: a dm-verity superblock and tree.
+    Verity,
 }
 
 /// Which format some bytes are in, by their magic alone.
@@ -30,6 +35,10 @@ pub fn recognise(bytes: &[u8]) -> Option<Format> {
         Some(Format::Gpt)
     } else if at(82, b"FAT32   ") {
         Some(Format::Fat)
+    } else if at(1024, &[0xe2, 0xe1, 0xf5, 0xe0]) {
+        Some(Format::Erofs)
+    } else if at(0, b"verity\0\0") {
+        Some(Format::Verity)
     } else if at(0, b"070701") {
         Some(Format::Cpio)
     } else if at(0, b"MZ") {
@@ -63,5 +72,15 @@ fn inner(bytes: &[u8], offset: usize, depth: usize) -> Option<String> {
         Format::Cpio => cpio::data_at(bytes, offset)
             .and_then(|(name, content, at)| deeper(format!("cpio entry `{name}`"), content, at))
             .or_else(|| Some(cpio::locate(bytes, offset))),
+        Format::Erofs => pack(bytes, offset).or_else(|| Some(erofs::locate(bytes, offset as u64))),
+        Format::Verity => Some(verity::locate(bytes, offset as u64)),
     }
+}
+
+/// The place in what stands behind an EROFS image, if the byte lies there.
+fn pack(bytes: &[u8], offset: usize) -> Option<String> {
+    let end = erofs::data_bytes(bytes)?;
+    let at = (offset as u64).checked_sub(end)?;
+    let area: Part<'_, [u8]> = verity::area_behind(bytes, end)?;
+    Some(verity::locate(&area, at))
 }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use sealstone_formats::{cpio, fat, gpt, pe, place};
+use sealstone_formats::{cpio, erofs, fat, gpt, pack, pe, place, verity};
 
 use crate::sample;
 
@@ -45,6 +45,16 @@ fn damaged(good: &[u8], changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
+/// Makes the superblock's CRC-32C right again, so that damage gets past it.
+fn mend_checksum(image: &mut [u8]) {
+    let Some(block) = image.get_mut(1024..4096) else { return };
+    block[4..8].fill(0);
+    let crc = block.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 })
+    });
+    block[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
 fn esp() -> &'static [u8] {
     static ESP: OnceLock<Vec<u8>> = OnceLock::new();
     ESP.get_or_init(sample::esp)
@@ -66,6 +76,39 @@ proptest! {
         let _ = (pe::parse(&bytes), pe::check_uki(&bytes), pe::dump(&bytes), pe::locate(&bytes, offset));
         let sections = [pe::UkiSection { name: ".linux", content: &bytes }];
         let _ = (pe::write_uki(&bytes, &sections), pe::write_uki(&sample::stub(), &sections), place::locate(&bytes, offset));
+    }
+
+    /// Changes in superblock and inodes, and in the directories behind them.
+    #[test]
+    fn file_system(changes in changes(4 * 4096), near in changes(4096), offset in 0u64..60_000) {
+        for (changes, from) in [(changes, 0), (near, 4096)] {
+            let good = sample::erofs();
+            let (head, rest) = good.split_at(from);
+            let mut bytes = [head, &damaged(rest, &changes)].concat();
+            for mended in [false, true] {
+                if mended {
+                    mend_checksum(&mut bytes);
+                }
+                let _ = (erofs::parse(&bytes), erofs::parse_canonical(&bytes), erofs::dump(&bytes), erofs::locate(&bytes, offset));
+                let _ = place::locate(&bytes, offset as usize);
+            }
+        }
+    }
+
+    /// Any change of a pack's data or tree is refused, and only a superblock that is as it was is accepted.
+    #[test]
+    fn hash_area(changes in changes(20 * 4096), near in changes(512), offset in 0u64..60_000) {
+        let (good, root) = sample::pack();
+        let size = sample::erofs().len();
+        for (changes, from) in [(changes, 0), (near, size)] {
+            let (head, rest) = good.split_at(from);
+            let bytes = [head, &damaged(rest, &changes)].concat();
+            let area = bytes.get(size..).unwrap_or(&[]);
+            let _ = (verity::Superblock::parse(area), verity::dump(area), verity::locate(area, offset));
+            let accepted = pack::verify(&bytes, size as u64, &sample::identity().salt, &root).is_ok();
+            prop_assert_eq!(accepted, bytes == good);
+            let _ = place::locate(&bytes, offset as usize);
+        }
     }
 }
 

@@ -5,9 +5,12 @@
 
 mod cpio;
 mod damage;
+mod erofs;
 mod fat;
 mod gpt;
 mod oracle;
+mod pack;
 mod pe;
 mod place;
 mod sample;
+mod verity;

@@ -28,3 +28,21 @@ fn through_all_layers() {
     assert_eq!(locate(&initrd, init + 46), "cpio entry `init`, header field mtime");
     assert_eq!(locate(b"something else", 4), "byte 4");
 }
+
+/// The file system of a pack, and what stands behind it.
+#[test]
+fn in_a_pack() {
+    let (pack, _) = sample::pack();
+    let end = sample::erofs().len();
+    let cases = [
+        (1024 + 48, "EROFS superblock, field UUID"),
+        (4096 + 2 * 64 + 8, "EROFS inode of `block`, field size"),
+        (end + 72, "verity superblock, field data blocks"),
+        (end + 4096 + 33, "verity level 0, hash block 0, entry 1 (data block 1)"),
+    ];
+    for (offset, expected) in cases {
+        assert_eq!(locate(&pack, offset), expected);
+    }
+    // Without the rest of the pack, nothing is behind the image.
+    assert_eq!(locate(&pack[..end], end), format!("EROFS, byte {end}, behind the image"));
+}

@@ -1,6 +1,7 @@
 //! Small images of every format, made of nothing but constants.
 
-use sealstone_formats::{cpio, fat, gpt, pe};
+use sealstone_formats::{cpio, erofs, fat, gpt, pack, pe, verity};
+use uuid::Uuid;
 
 /// 2026-07-06 00:00:00 UTC.
 pub(crate) const EPOCH: u64 = 1_783_296_000;
@@ -121,4 +122,39 @@ pub(crate) fn disk() -> Vec<u8> {
     let mut out = Vec::new();
     gpt::write(&gpt::Disk { guid: guid("disk"), partitions: &[partition] }, &mut out).unwrap();
     out
+}
+
+/// What is in the sample pack: an empty file, one of a whole block, and names that sort before `.`.
+pub(crate) const PACK_FILES: [(&str, &[u8]); 5] = [
+    ("model.gguf", &[0x5A; 9000]),
+    ("tokenizer/vocab.json", b"{}\n"),
+    ("tokenizer/empty", b""),
+    ("block", &[0xC3; 4096]),
+    ("-dash", b"-"),
+];
+
+/// An EROFS image of these files.
+pub(crate) fn erofs_of(uuid: Uuid, contents: &[(&str, &[u8])]) -> Vec<u8> {
+    let files: Vec<_> = contents.iter().map(|(path, content)| erofs::File { path, size: content.len() as u64 }).collect();
+    let open = |file: &erofs::File<'_>| Ok(contents.iter().find(|(path, _)| *path == file.path).unwrap().1);
+    let mut out = Vec::new();
+    let len = erofs::write(&erofs::Image { uuid, epoch: EPOCH, files: &files }, open, &mut out).unwrap();
+    assert_eq!(len, out.len() as u64);
+    out
+}
+
+pub(crate) fn erofs() -> Vec<u8> {
+    erofs_of(identity().uuid, &PACK_FILES)
+}
+
+pub(crate) fn identity() -> pack::Identity {
+    pack::Identity::derive("sample", &[0x33; 32])
+}
+
+/// The sample image with superblock and tree behind it, and the root.
+pub(crate) fn pack() -> (Vec<u8>, verity::Root) {
+    let (mut image, mut area) = (erofs(), Vec::new());
+    let root = verity::write(&image, &identity().salt, identity().uuid, &mut area).unwrap();
+    image.extend(area);
+    (image, root)
 }
