@@ -1,0 +1,108 @@
+//! The edges between crates that the design forbids, asserted from what cargo says.
+//!
+//! How it could fool: by looking at a list that somebody keeps. So the edges come from `cargo metadata` of the workspace as it is, and a
+//! crate that isn't in the table fails the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every crate of the workspace and which others it may use, development dependencies left aside.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("sealstone-spec", &[]),
+    ("sealstone-kconfig", &[]),
+    ("sealstone-formats", &[]),
+    // Re-reads bytes independently of the writers: a mistake in one must not hide in the other.
+    ("ovmf-measure", &[]),
+    ("sealstone-evidence", &[]),
+    // Verification never uses what builds.
+    ("sealstone-release", &["ovmf-measure", "sealstone-evidence"]),
+    ("sealstone-inputs", &["sealstone-spec"]),
+    ("sealstone-sandbox", &["sealstone-spec"]),
+    ("sealstone-assemble", &["sealstone-formats", "sealstone-spec"]),
+    (
+        "sealstone-pipeline",
+        &[
+            "ovmf-measure",
+            "sealstone-assemble",
+            "sealstone-formats",
+            "sealstone-inputs",
+            "sealstone-kconfig",
+            "sealstone-release",
+            "sealstone-sandbox",
+            "sealstone-spec",
+        ],
+    ),
+    (
+        "sealstone",
+        &[
+            "ovmf-measure",
+            "sealstone-evidence",
+            "sealstone-inputs",
+            "sealstone-pipeline",
+            "sealstone-release",
+            "sealstone-sandbox",
+            "sealstone-spec",
+        ],
+    ),
+];
+
+/// Crates that must be functions of their arguments; their clippy.toml refuses the calls, and these refuse the means.
+const PURE: &[&str] =
+    &["sealstone-spec", "sealstone-kconfig", "sealstone-formats", "ovmf-measure", "sealstone-evidence", "sealstone-release"];
+const IMPURE_MEANS: &[&str] = &["rustix", "libc", "tempfile", "ureq", "getrandom", "rand"];
+
+#[test]
+fn crates_use_only_what_the_design_lets_them() {
+    let workspace = metadata(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+    let table: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    for (name, uses) in &workspace {
+        let may = table.get(name.as_str()).unwrap_or_else(|| panic!("{name} is a new crate: say in MAY_USE what it may use"));
+        let ours = uses.iter().filter(|used| workspace.contains_key(*used));
+        let forbidden: Vec<_> = ours.filter(|used| !may.contains(&used.as_str())).collect();
+        assert!(forbidden.is_empty(), "{name} must not use {forbidden:?}");
+    }
+}
+
+#[test]
+fn pure_crates_have_no_means_to_be_otherwise() {
+    let workspace = metadata(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+    for name in PURE {
+        let Some(uses) = workspace.get(*name) else { continue };
+        let means: Vec<_> = uses.iter().filter(|used| IMPURE_MEANS.contains(&used.as_str())).collect();
+        assert!(means.is_empty(), "{name} is pure but uses {means:?}");
+        let lints = format!("{}/../{}/clippy.toml", env!("CARGO_MANIFEST_DIR"), name.trim_start_matches("sealstone-"));
+        let lints = std::fs::read_to_string(&lints).unwrap_or_else(|e| panic!("{lints}: {e}"));
+        assert!(lints.contains("std::time::SystemTime::now"), "{name}: its clippy.toml does not refuse the clock");
+    }
+}
+
+#[test]
+fn image_and_builder_share_nothing() {
+    let builder = metadata(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
+    let image = metadata(concat!(env!("CARGO_MANIFEST_DIR"), "/../../image/Cargo.toml"));
+    for (here, there) in [(&builder, &image), (&image, &builder)] {
+        for (name, uses) in here {
+            let across: Vec<_> = uses.iter().filter(|used| there.contains_key(*used)).collect();
+            assert!(across.is_empty(), "{name} uses {across:?} of the other workspace");
+        }
+    }
+}
+
+/// The workspace's crates, each with what it depends on directly, development dependencies left aside.
+fn metadata(manifest: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline", "--manifest-path", manifest])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = document["packages"].as_array().unwrap();
+    let uses = |package: &Value| -> BTreeSet<String> {
+        let dependencies = package["dependencies"].as_array().unwrap();
+        let shipped = dependencies.iter().filter(|d| d["kind"] != "dev");
+        shipped.map(|d| d["name"].as_str().unwrap().to_string()).collect()
+    };
+    packages.iter().map(|package| (package["name"].as_str().unwrap().to_string(), uses(package))).collect()
+}
