@@ -49,6 +49,8 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
     };
     fs::create_dir_all(&parent).doing("creating", &parent)?;
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // Held until the end: whoever has it may take every unfinished folder for a dead builder's.
+    let _claim = claim(&parent)?;
     sweep(&parent, &name)?;
     let fresh = tempfile::Builder::new()
         .prefix(&format!(".{name}.new-"))
@@ -194,15 +196,20 @@ fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(io::Error::from)
 }
 
-/// Removes what builds that were killed left beside the folder: named like ours and untouched for an hour.
+/// The right to publish in `parent`, which the kernel takes back when the process ends, however it ends.
+fn claim(parent: &Path) -> Result<fs::File, PipelineError> {
+    let folder = fs::File::open(parent).doing("opening", parent)?;
+    folder.lock().doing("locking", parent)?;
+    Ok(folder)
+}
+
+/// Removes what builds that were killed left beside the folder.
 fn sweep(parent: &Path, name: &str) -> Result<(), PipelineError> {
     let prefix = format!(".{name}.new-");
     for entry in fs::read_dir(parent).doing("listing", parent)? {
         let entry = entry.doing("listing", parent)?;
-        let ours = entry.file_name().to_string_lossy().starts_with(&prefix);
-        let old = || entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-        if ours && old().is_some_and(|age| age.as_secs() > 3600) {
-            let _ = fs::remove_dir_all(entry.path());
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(entry.path()).doing("removing", &entry.path())?;
         }
     }
     Ok(())
@@ -230,6 +237,7 @@ mod tests {
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "firmware/b"]);
         assert_eq!(read(&out).unwrap(), first);
 
+        fs::create_dir(tmp.path().join(".out.new-killed")).unwrap();
         let second = files(&[("a", "1"), ("c", "3")]);
         assert_eq!(publish(&out, &second).unwrap(), Published::Written);
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "c"]);
