@@ -35,14 +35,6 @@ pub enum Published {
 pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
     let mut files = files.clone();
     files.insert(SUMS.into(), sums(&files).into_bytes());
-    let exists = dir.symlink_metadata().is_ok();
-    if exists {
-        let present = inventory(dir)?;
-        refuse_foreign(dir, &present)?;
-        if same(dir, &present, &files)? {
-            return Ok(Published::Unchanged);
-        }
-    }
     let parent = match dir.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
         _ => PathBuf::from("."),
@@ -52,6 +44,14 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
     // Held until the end: whoever has it may take every unfinished folder for a dead builder's.
     let _claim = claim(&parent)?;
     sweep(&parent, &name)?;
+    let exists = dir.symlink_metadata().is_ok();
+    if exists {
+        let present = inventory(dir)?;
+        refuse_foreign(dir, &present)?;
+        if same(dir, &present, &files)? {
+            return Ok(Published::Unchanged);
+        }
+    }
     let fresh = tempfile::Builder::new()
         .prefix(&format!(".{name}.new-"))
         .tempdir_in(&parent)
