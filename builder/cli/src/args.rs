@@ -49,7 +49,6 @@ pub(crate) struct StoreArgs {
 /// Spec and lock go in; out come vmlinuz, initrd, cmdline, uki.efi, disk.raw, the firmwares, and pin.json with every
 /// predicted measurement. Equal spec and lock give equal bytes on every machine.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct BuildArgs {
     /// The spec to build
     #[arg(default_value = "image/inference.yaml")]
@@ -88,7 +87,6 @@ pub(crate) struct BuildArgs {
 /// Package indexes are accepted only with a signature by the keys that the spec names, and never older than those the lock
 /// was resolved from. Without --update, what is locked stays locked as far as the spec still asks for it.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct LockArgs {
     /// The spec whose lock to resolve
     #[arg(default_value = "image/inference.yaml")]
@@ -110,7 +108,6 @@ pub(crate) struct LockArgs {
 ///
 /// There is no confidential hardware in it: this shows that the image works and what a TPM would measure.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct RunArgs {
     /// Folder that `sealstone build` made
     #[arg(default_value = "out")]
@@ -158,7 +155,6 @@ pub(crate) struct DoctorArgs {
 /// For running the pinned tools by hand or from a script: `run` holds QEMU and the software TPM, `check` the independent
 /// tools that the formats are tested against.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct RootArgs {
     /// The root's name in the spec
     pub(crate) name: String,
