@@ -9,6 +9,7 @@ use crate::action::{Action, Outcome};
 use crate::check;
 use crate::error::PipelineError;
 use crate::folder::Files;
+use crate::pin;
 use crate::progress::{Event, Reporter};
 use crate::project::{Locked, Project};
 use crate::recipes;
@@ -111,7 +112,7 @@ impl<'a> Made<'a> {
 /// Every file of the output folder, as a pure function of the spec, the lock and what the actions made.
 pub(crate) fn put_together(
     project: &Project,
-    _locked: &Locked,
+    locked: &Locked,
     store: &Store,
     stages: &[Outcome],
 ) -> Result<Files, PipelineError> {
@@ -145,6 +146,8 @@ pub(crate) fn put_together(
         let firmware = made.bytes(&recipes::firmware_name(*platform), &name)?;
         files.insert(format!("firmware/{name}"), firmware);
     }
+    let pin = pin::pin(project, locked, &files)?;
+    files.insert(pin::FILE.into(), pin.to_text().into_bytes());
     Ok(files)
 }
 

@@ -12,6 +12,7 @@
 //! | [`check`] | the same again under other conditions |
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
+//! | [`pin`] | the registers that a machine running the image must show |
 //! | [`head`] | digests of what was built, to compare with what was expected |
 //! | [`progress`] | what whoever watches is told |
 
@@ -23,6 +24,7 @@ mod error;
 pub mod folder;
 pub mod head;
 pub mod locking;
+pub mod pin;
 pub mod progress;
 pub mod project;
 pub mod recipes;

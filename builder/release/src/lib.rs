@@ -1,1 +1,15 @@
-//! (in work)
+//! What a release says: the pin that a client keeps.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`pin`] | `pin.json`: what is in an image, and every register that a machine running it must show |
+//! | [`canonical`] | the one byte form that JSON documents are hashed and signed in |
+//! | [`hex`] | digests and other fixed-length bytes, written in lower-case hex |
+//! | [`time`] | moments, written as `2026-07-11T10:16:37Z` |
+//!
+//! The crate is a pure function of its arguments: no files, clock, environment or network.
+
+pub mod canonical;
+pub mod hex;
+pub mod pin;
+pub mod time;

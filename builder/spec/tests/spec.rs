@@ -46,6 +46,7 @@ fn the_examples_profiles() {
     assert_eq!((params.guest_features, params.vcpus.as_slice()), (1, [1, 2, 4, 8].as_slice()));
     let Platform::Tdx(params) = &tdx.platform else { panic!("{tdx:?}") };
     assert_eq!(params.kernel_header, [KernelHeader::Raw, KernelHeader::Patched]);
+    assert_eq!(params.memory, [4096]);
     let Platform::Tpm2(params) = &tpm.platform else { panic!("{tpm:?}") };
     assert_eq!((params.bank, tpm.boot, tpm.platform.tee()), (PcrBank::Sha256, Boot::Disk, "tpm2"));
     let FirmwareFile::InRoot { root, path } = &tpm.firmware else { panic!("{tpm:?}") };

@@ -194,6 +194,16 @@ fn one_mistake_one_message() {
             "57:29: profiles[2].params.kernel_header: a kernel that is booted from disk is measured as it stands in the unified kernel image; remove the field, or write `boot: direct`",
         ),
         (
+            "params: {bank: sha256}",
+            "params: {memory: [1024]}",
+            "57:22: profiles[2].params.memory: nothing that is measured in a boot from disk depends on the guest's memory; remove the field, or write `boot: direct`",
+        ),
+        (
+            "kernel_header: [raw, patched]",
+            "memory: [1024, 16]",
+            "52:28: profiles[1].params.memory[1]: 16 is out of range; use a number from 64 to 16777216",
+        ),
+        (
             "vcpus: [1, 2, 4, 8]",
             "vcpus: [0]",
             "47:88: profiles[0].params.vcpus[0]: 0 is out of range; use a number from 1 to 512",

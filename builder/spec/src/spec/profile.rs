@@ -86,6 +86,9 @@ pub struct TdxParams {
     pub page_order: PageOrder,
     /// Direct boot only: which headers of the kernel the firmware may come to measure, at least one.
     pub kernel_header: Vec<KernelHeader>,
+    /// Direct boot only: sizes of the guest's memory in MiB, at least one. A patched header holds the initrd's address, which
+    /// they decide; all sizes from 2816 on give the same. 4096 unless said otherwise.
+    pub memory: Vec<u32>,
 }
 
 /// `params:` of a TPM profile.
@@ -95,6 +98,9 @@ pub struct TpmParams {
     pub bank: PcrBank,
     /// Direct boot only: which headers of the kernel the firmware may come to measure, at least one.
     pub kernel_header: Vec<KernelHeader>,
+    /// Direct boot only: sizes of the guest's memory in MiB, at least one. A patched header holds the initrd's address, which
+    /// they decide; all sizes from 2816 on give the same. 4096 unless said otherwise.
+    pub memory: Vec<u32>,
 }
 
 /// In what order a VMM adds initial memory to a TD and extends MRTD by it.
@@ -141,6 +147,9 @@ impl Platform {
     }
 }
 
+/// Memory, in MiB, that a profile is for if it doesn't say.
+const DEFAULT_MEMORY: &[u32] = &[4096];
+
 /// Which reader of `params:` belongs to a `tee:`.
 #[derive(Clone, Copy, PartialEq)]
 enum Tee {
@@ -186,11 +195,16 @@ fn platform(fields: &Fields<'_>, tee: Tee, boot: Boot) -> Option<Platform> {
     match tee {
         Tee::SevSnp => fields.need("params", snp).map(Platform::SevSnp),
         Tee::Tdx => {
-            let default = TdxParams { page_order: PageOrder::Page, kernel_header: vec![KernelHeader::Raw] };
+            let default = TdxParams {
+                page_order: PageOrder::Page,
+                kernel_header: vec![KernelHeader::Raw],
+                memory: DEFAULT_MEMORY.to_vec(),
+            };
             fields.or("params", default, |c| tdx(c, boot)).map(Platform::Tdx)
         }
         Tee::Tpm2 => {
-            let default = TpmParams { bank: PcrBank::Sha256, kernel_header: vec![KernelHeader::Raw] };
+            let default =
+                TpmParams { bank: PcrBank::Sha256, kernel_header: vec![KernelHeader::Raw], memory: DEFAULT_MEMORY.to_vec() };
             fields.or("params", default, |c| tpm(c, boot)).map(Platform::Tpm2)
         }
     }
@@ -224,15 +238,17 @@ fn vcpu_type(cursor: &Cursor<'_>) -> Option<String> {
 }
 
 fn tdx(cursor: &Cursor<'_>, boot: Boot) -> Option<TdxParams> {
-    let fields = cursor.fields(&["page_order", "kernel_header"])?;
+    let fields = cursor.fields(&["page_order", "kernel_header", "memory"])?;
     let page_order = fields.or("page_order", PageOrder::Page, |c| c.choice(PageOrder::WORDS));
-    Some(TdxParams { kernel_header: kernel_header(&fields, boot)?, page_order: page_order? })
+    let (kernel_header, memory) = (kernel_header(&fields, boot), memory(&fields, boot));
+    Some(TdxParams { kernel_header: kernel_header?, memory: memory?, page_order: page_order? })
 }
 
 fn tpm(cursor: &Cursor<'_>, boot: Boot) -> Option<TpmParams> {
-    let fields = cursor.fields(&["bank", "kernel_header"])?;
+    let fields = cursor.fields(&["bank", "kernel_header", "memory"])?;
     let bank = fields.or("bank", PcrBank::Sha256, |c| c.choice(PcrBank::WORDS));
-    Some(TpmParams { kernel_header: kernel_header(&fields, boot)?, bank: bank? })
+    let (kernel_header, memory) = (kernel_header(&fields, boot), memory(&fields, boot));
+    Some(TpmParams { kernel_header: kernel_header?, memory: memory?, bank: bank? })
 }
 
 fn kernel_header(fields: &Fields<'_>, boot: Boot) -> Option<Vec<KernelHeader>> {
@@ -241,6 +257,20 @@ fn kernel_header(fields: &Fields<'_>, boot: Boot) -> Option<Vec<KernelHeader>> {
         Boot::Disk => c.refuse(
             ProblemKind::BadValue,
             "a kernel that is booted from disk is measured as it stands in the unified kernel image",
+            "remove the field, or write `boot: direct`",
+        ),
+    })
+}
+
+fn memory(fields: &Fields<'_>, boot: Boot) -> Option<Vec<u32>> {
+    fields.or("memory", DEFAULT_MEMORY.to_vec(), |c| match boot {
+        // 16 TiB is the most that a guest of 44 physical address bits can have.
+        Boot::Direct => {
+            not_empty(c, c.unique_list(u32::to_string, |item| item.integer_in(64, 16 << 20).and_then(|n| u32::try_from(n).ok()))?)
+        }
+        Boot::Disk => c.refuse(
+            ProblemKind::BadValue,
+            "nothing that is measured in a boot from disk depends on the guest's memory",
             "remove the field, or write `boot: direct`",
         ),
     })
