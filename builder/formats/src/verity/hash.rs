@@ -69,11 +69,11 @@ impl Salted {
 const RUN: u64 = (PER_BLOCK * BLOCK) as u64;
 
 /// Bytes that a thread reads at a time. They should still be in the core's own cache when they are hashed.
-const PIECE: usize = 16 * BLOCK;
+const PIECE: usize = 8 * BLOCK;
 
 /// Runs per thread between two meetings of all threads. More even out threads of unequal speed and need more memory, one
 /// piece and one hash block each.
-const RUNS_PER_THREAD: usize = 16;
+const RUNS_PER_THREAD: usize = 32;
 
 /// One hash block of level 0 in the making.
 pub(super) struct Run {
@@ -130,7 +130,8 @@ pub(super) fn level_0<E: From<Unread>>(
     let mut first = 0;
     while first < total {
         runs.truncate(usize::try_from(total - first).unwrap_or(usize::MAX));
-        runs.par_iter_mut().enumerate().for_each(|(index, run)| {
+        // One by one, so that no thread is left with several while the others wait.
+        runs.par_iter_mut().with_max_len(1).enumerate().for_each(|(index, run)| {
             run.result = run.fill(data, salted, (first + index as u64) * RUN);
             run.digest = salted.hash(&run.block);
         });
