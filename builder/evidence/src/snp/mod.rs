@@ -1,0 +1,16 @@
+//! SEV-SNP attestation reports.
+//!
+//! Sources: "SEV Secure Nested Paging Firmware ABI Specification" (AMD 56860, revision 1.58), chapter 7.3 for the report;
+//! "Versioned Chip Endorsement Key Certificate and KDS Interface Specification" (AMD 57230) for the certificates.
+
+mod endorsement;
+mod report;
+mod roots;
+mod tcb;
+mod verify;
+
+pub use endorsement::{Endorsement, EndorsementError, HardwareId};
+pub use report::{GuestPolicy, REPORT_LENGTH, Report, ReportError, SigningKey};
+pub use roots::Product;
+pub use tcb::{Tcb, TcbVersion};
+pub use verify::{Authenticity, MANDATORY, verify};
