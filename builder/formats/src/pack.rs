@@ -1,6 +1,31 @@
 //! A model pack: an EROFS image, and behind it the dm-verity area. What identifies it follows from its name and content.
 //!
-//! The bytes are described in `docs/formats/pack.md`.
+//! The bytes are described in `docs/formats/pack.md`. How one is made, here in memory:
+//!
+//! ```
+//! use sealstone_formats::{erofs, pack, verity};
+//!
+//! # fn sha256(bytes: &[u8]) -> [u8; 32] { <sha2::Sha256 as sha2::Digest>::digest(bytes).into() }
+//! let model = b"GGUF...";
+//! let files = [erofs::File { path: "model.gguf", size: model.len() as u64 }];
+//! let contents = [pack::Content { path: "model.gguf", size: model.len() as u64, sha256: sha256(model) }];
+//! let identity = pack::Identity::derive("small", &pack::content_digest(&contents));
+//!
+//! let mut disk = Vec::new();
+//! let image = erofs::Image { uuid: identity.uuid, epoch: 1_783_296_000, files: &files };
+//! let size = erofs::write(&image, |_file| Ok(model.as_slice()), &mut disk)?;
+//! let mut area = Vec::new();
+//! let root = verity::write(&disk, &identity.salt, identity.uuid, &mut area)?;
+//! disk.extend(area);
+//!
+//! // `size`, `identity.salt` and `root` are what the measured configuration says about the pack.
+//! let volume = pack::verify(&disk, size, &identity.salt, &root)?;
+//! assert_eq!(volume.find("model.gguf").map(|node| node.size), Some(7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With files, the caller puts them behind [`ReadAt`] and [`WriteAt`](crate::access::WriteAt) (`examples/verity-hash.rs`
+//! shows how), writes the area at `size` of the same file, and needs no more memory for gigabytes than for this.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -133,7 +133,7 @@ pub fn verify(data: &(impl ReadAt + ?Sized), tree: &(impl ReadAt + ?Sized), salt
     }
     // Now that the lowest level is known to be right, whatever the data hashes to must stand in it.
     level_0(data, &tree.salted, |first, runs| {
-        (first..).zip(runs).try_for_each(|(block, run)| tree.check_lowest(block, &run.block))
+        (first..).zip(runs).try_for_each(|(block, run)| tree.check_lowest(block, run.block.as_slice()))
     })
 }
 

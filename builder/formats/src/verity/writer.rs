@@ -8,7 +8,7 @@ use crate::access::{ReadAt, WriteAt};
 
 use super::hash::{Root, Salt, Salted, Unread, level_0};
 use super::layout::{
-    ALGORITHM, BLOCK, DIGEST, Geometry, HASH_TYPE, Level, SIGNATURE, SUPERBLOCK, SUPERBLOCK_LEN, SizeError, VERSION,
+    ALGORITHM, BLOCK, DIGEST, Geometry, HASH_TYPE, Level, PER_BLOCK, SIGNATURE, SUPERBLOCK, SUPERBLOCK_LEN, SizeError, VERSION,
 };
 
 /// Why a tree couldn't be written.
@@ -64,7 +64,7 @@ pub fn write_tree(data: &(impl ReadAt + ?Sized), salt: &Salt, tree: &mut impl Wr
     let mut together = Vec::new();
     level_0(data, &salted, |first, runs| {
         together.clear();
-        runs.iter().for_each(|run| together.extend_from_slice(&run.block));
+        runs.iter().for_each(|run| together.extend_from_slice(run.block.as_slice()));
         climb.tree.write_at((lowest + first) * BLOCK as u64, &together)?;
         runs.iter().try_for_each(|run| climb.push(1, run.digest))?;
         Ok::<(), WriteError>(())
@@ -119,12 +119,14 @@ struct Filling {
     level: Level,
     /// Blocks of the level that are written.
     written: u64,
-    block: Vec<u8>,
+    block: Box<[u8; BLOCK]>,
+    /// Digests in it.
+    entries: usize,
 }
 
 impl<'a, W: WriteAt> Climb<'a, W> {
     fn new(geometry: &Geometry, salted: &'a Salted, tree: &'a mut W) -> Self {
-        let filling = |level: &Level| Filling { level: *level, written: 0, block: Vec::with_capacity(BLOCK) };
+        let filling = |level: &Level| Filling { level: *level, written: 0, block: Box::new([0; BLOCK]), entries: 0 };
         Climb { tree, salted, levels: geometry.levels().iter().map(filling).collect(), root: None }
     }
 
@@ -132,8 +134,7 @@ impl<'a, W: WriteAt> Climb<'a, W> {
     /// is the root.
     fn push(&mut self, mut index: usize, mut digest: [u8; DIGEST]) -> io::Result<()> {
         while let Some(filling) = self.levels.get_mut(index) {
-            filling.block.extend_from_slice(&digest);
-            if filling.block.len() < BLOCK {
+            if !filling.take(digest) {
                 return Ok(());
             }
             digest = filling.write(self.salted, self.tree)?;
@@ -146,8 +147,7 @@ impl<'a, W: WriteAt> Climb<'a, W> {
     /// Writes the blocks that aren't full, bottom to top.
     fn finish(mut self) -> Result<Root, WriteError> {
         for index in 1..self.levels.len() {
-            let Some(filling) = self.levels.get_mut(index).filter(|filling| !filling.block.is_empty()) else { continue };
-            filling.block.resize(BLOCK, 0);
+            let Some(filling) = self.levels.get_mut(index).filter(|filling| filling.entries > 0) else { continue };
             let digest = filling.write(self.salted, self.tree)?;
             self.push(index + 1, digest)?;
         }
@@ -157,11 +157,22 @@ impl<'a, W: WriteAt> Climb<'a, W> {
 }
 
 impl Filling {
-    /// Writes the full block, returns its digest, and starts the next one.
+    /// Adds a digest; whether the block is full now.
+    fn take(&mut self, digest: [u8; DIGEST]) -> bool {
+        let (places, _) = self.block.as_chunks_mut();
+        if let Some(place) = places.get_mut(self.entries) {
+            *place = digest;
+        }
+        self.entries += 1;
+        self.entries >= PER_BLOCK
+    }
+
+    /// Writes the block, returns its digest, and starts the next one.
     fn write(&mut self, salted: &Salted, tree: &mut impl WriteAt) -> io::Result<[u8; DIGEST]> {
-        tree.write_at((self.level.first + self.written) * BLOCK as u64, &self.block)?;
+        tree.write_at((self.level.first + self.written) * BLOCK as u64, self.block.as_slice())?;
         let digest = salted.hash(&self.block);
-        self.block.clear();
+        self.block.fill(0);
+        self.entries = 0;
         self.written += 1;
         Ok(digest)
     }
