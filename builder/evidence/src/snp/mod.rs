@@ -7,6 +7,8 @@ mod endorsement;
 mod report;
 mod roots;
 mod tcb;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use endorsement::{Endorsement, EndorsementError, HardwareId};

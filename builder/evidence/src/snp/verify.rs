@@ -158,6 +158,9 @@ fn signatures(path: &Result<Path<'_>, String>, certificate: &Certificate) -> Che
         let path = path.as_ref().map_err(|_| "not checked: there is no path to a root".to_owned())?;
         certificate.verify_signed_by(&path.issuer_key).map_err(|e| format!("endorsement certificate: {e}"))?;
         let Some(issuer) = path.issuer else {
+            if certificate.common_name() == "SEV-VLEK" {
+                return Err(format!("a certificate of SEV-VLEK issued by {}", path.root.ask.name));
+            }
             return Ok(format!("signed by {}, which is compiled in", path.root.ask.name));
         };
         issuer.verify_signed_by(&path.root_key).map_err(|e| format!("issuer's certificate: {e}"))?;
