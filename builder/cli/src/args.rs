@@ -1,8 +1,14 @@
 //! The command line: verbs, options and their help texts.
 
+mod measure;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use measure::{
+    DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs,
+};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.
 #[derive(Debug, Parser)]
@@ -31,6 +37,8 @@ pub(crate) enum ProgressMode {
 pub(crate) enum Verb {
     Build(BuildArgs),
     Lock(LockArgs),
+    Measure(MeasureArgs),
+    Explain(ExplainArgs),
     Run(RunArgs),
     Root(RootArgs),
     Doctor(DoctorArgs),

@@ -10,6 +10,8 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// A file or value could not be parsed or validated.
 pub(crate) const BAD_INPUT: u8 = 3;
+/// A measurement does not match the pin.
+pub(crate) const MEASUREMENT: u8 = 11;
 /// Outputs differ that had to be equal.
 pub(crate) const NOT_REPRODUCED: u8 = 20;
 /// The host lacks something.

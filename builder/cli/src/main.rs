@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod html;
 mod progress;
 mod surroundings;
 
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
     let outcome = match &cli.verb {
         Verb::Build(args) => commands::build::run(args, &reporter),
         Verb::Lock(args) => commands::lock::run(args, &reporter),
+        Verb::Measure(args) => commands::measure::run(args),
+        Verb::Explain(args) => commands::explain::run(args),
         Verb::Run(args) => commands::run::run(args, &reporter),
         Verb::Root(args) => commands::root::run(args, &reporter),
         Verb::Doctor(args) => commands::doctor::run(args),

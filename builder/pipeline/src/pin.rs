@@ -307,24 +307,37 @@ impl<'a> Predicted<'a> {
         variants: &[Variant],
         measure: impl Fn(&Variant) -> Result<Transcript, PipelineError>,
     ) -> Result<Vec<Event>, PipelineError> {
-        let [first, others @ ..] = variants else { return Err(self.refuse("kernel_header is empty")) };
-        let mut events = measure(first)?.events;
-        for variant in others {
-            let other = measure(variant)?.events;
-            if other.len() != events.len() {
-                return Err(self.refuse("the same boot has more events with one kernel header than with another"));
-            }
-            for (event, other) in events.iter_mut().zip(other) {
-                if !event.accepts(other.digest.as_bytes()) {
-                    if event.or.is_empty() {
-                        event.source.how = format!("{} ({})", event.source.how, first.when());
-                    }
-                    event.or.push(Alternative { digest: other.digest, when: variant.when() });
-                }
-            }
+        let mut all = Vec::new();
+        for variant in variants {
+            all.push((variant.when(), measure(variant)?.events));
         }
-        Ok(events)
+        let Some(((_, first), others)) = all.split_first() else { return Err(self.refuse("kernel_header is empty")) };
+        if others.iter().any(|(_, events)| events.len() != first.len()) {
+            return Err(self.refuse("the same boot has more events with one kernel header than with another"));
+        }
+        Ok((0..first.len())
+            .filter_map(|index| merge(all.iter().filter_map(|(when, events)| Some((when, events.get(index)?)))))
+            .collect())
     }
+}
+
+/// One event in all its variants: the first, with each other digest and all the cases in which the event has it.
+fn merge<'e>(variants: impl Iterator<Item = (&'e String, &'e Event)>) -> Option<Event> {
+    let mut digests: Vec<(Event, Vec<&str>)> = Vec::new();
+    for (when, event) in variants {
+        match digests.iter_mut().find(|(known, _)| known.digest == event.digest) {
+            Some((_, cases)) => cases.push(when),
+            None => digests.push((event.clone(), vec![when])),
+        }
+    }
+    let several = digests.len() > 1;
+    let mut digests = digests.into_iter();
+    let (mut event, cases) = digests.next()?;
+    if several {
+        event.source.how = format!("{} ({})", event.source.how, cases.join("; "));
+    }
+    event.or.extend(digests.map(|(other, cases)| Alternative { digest: other.digest, when: cases.join("; ") }));
+    Some(event)
 }
 
 /// One way in which the kernel may come to be measured.

@@ -201,7 +201,7 @@ fn one_mistake_one_message() {
         (
             "kernel_header: [raw, patched]",
             "memory: [1024, 16]",
-            "52:28: profiles[1].params.memory[1]: 16 is out of range; use a number from 64 to 16777216",
+            "52:29: profiles[1].params.memory[1]: 16 is out of range; use a number from 64 to 16777216",
         ),
         (
             "vcpus: [1, 2, 4, 8]",

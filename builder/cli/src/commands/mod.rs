@@ -1,7 +1,12 @@
 //! One module a verb: arguments to calls, results to text or JSON.
 
 pub(crate) mod build;
+mod compare;
+pub(crate) mod coverage;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod lock;
+pub(crate) mod measure;
 pub(crate) mod root;
 pub(crate) mod run;
+pub(crate) mod terms;
