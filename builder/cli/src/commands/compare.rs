@@ -101,7 +101,7 @@ enum Shown {
     /// MEASUREMENT of an SNP report.
     Snp(Digest),
     /// MRTD and RTMR0 to RTMR3 of a TDX quote.
-    Tdx([(Register, Digest); 5]),
+    Tdx(Vec<(Register, Digest)>),
 }
 
 impl Shown {
@@ -118,11 +118,18 @@ impl Shown {
             _ => None,
         };
         if let Some(body) = body {
-            let registers = [Register::Mrtd, Register::Rtmr(0), Register::Rtmr(1), Register::Rtmr(2), Register::Rtmr(3)];
-            let at = [136, 328, 376, 424, 472].map(|offset| digest_at(body + offset));
-            let [Some(a), Some(b), Some(c), Some(d), Some(e)] = at else { return None };
-            let mut values = [a, b, c, d, e].into_iter();
-            return Some(Self::Tdx(registers.map(|register| (register, values.next().unwrap_or(Algorithm::Sha384.zero())))));
+            let at = [
+                (Register::Mrtd, 136),
+                (Register::Rtmr(0), 328),
+                (Register::Rtmr(1), 376),
+                (Register::Rtmr(2), 424),
+                (Register::Rtmr(3), 472),
+            ];
+            return at
+                .into_iter()
+                .map(|(register, offset)| Some((register, digest_at(body + offset)?)))
+                .collect::<Option<_>>()
+                .map(Self::Tdx);
         }
         let plausible = bytes.len() >= 1184 && (2..=5).contains(&u16_at(0)?) && u16_at(2)? == 0;
         plausible.then(|| digest_at(0x90)).flatten().map(Self::Snp)
