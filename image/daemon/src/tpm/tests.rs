@@ -1,0 +1,1 @@
+//! The TPM's side played from structures that are built here by hand.
