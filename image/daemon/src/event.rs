@@ -4,7 +4,8 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::evidence::Kind;
+use crate::evidence::{EventLogError, Kind};
+use crate::tpm::TpmError;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum Event {
     },
     /// The kernel gave no connection; the operating system's error number.
     AcceptFailed(i32),
+    /// The TPM gave a client no quote. Later ones may succeed.
+    QuoteFailed(TpmError),
     /// A fault in the program itself. The message is left out, because it may hold values.
     Panicked {
         /// Line of the source file, 0 when unknown.
@@ -43,6 +46,15 @@ pub enum Refusal {
     /// The configuration demands evidence and the machine has no source of it.
     #[error("no source of evidence (TSM report or TPM), and the measured configuration requires one")]
     NoEvidence,
+    /// The TPM can't be opened as a device that the event loop can wait for.
+    #[error("cannot open the TPM, errno {0}")]
+    Tpm(i32),
+    /// The TPM is there and made no attestation key, or has no bank that a pin could be about.
+    #[error("cannot attest with the TPM: {0}")]
+    Attestation(TpmError),
+    /// The kernel's copy of the firmware's event log.
+    #[error("the event log {0}")]
+    EventLog(EventLogError),
     /// init did not take root's rights away.
     #[error("started as root")]
     Privileged,
@@ -71,6 +83,7 @@ impl fmt::Display for Event {
             Event::Evidence(kind) => write!(f, "evidence: {kind}"),
             Event::Listening { port } => write!(f, "listening on port {port}"),
             Event::AcceptFailed(errno) => write!(f, "accept failed, errno {errno}"),
+            Event::QuoteFailed(error) => write!(f, "no quote: {error}"),
             Event::Panicked { line, file } => write!(f, "panicked at {file}:{line}"),
         }
     }

@@ -1,7 +1,14 @@
-//! What can vouch for this machine. Only whether there is a source; asking it is the attested channel's matter.
+//! What can vouch for this machine: which source there is, and quotes of the TPM for whoever asks.
+//!
+//! - [`Sources`], [`Kind`]: what there is
+//! - [`quotes`]: asking the TPM, one at a time; [`document`]: what comes of it
+
+pub mod document;
+pub mod quotes;
 
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sealstone_config::Attestation;
@@ -46,12 +53,35 @@ pub struct Sources {
     pub tsm_entry: PathBuf,
     /// The TPM's resource manager, which init gave to the front.
     pub tpm: PathBuf,
+    /// What the firmware measured, as the kernel kept it; init lets the front read it. Source: Linux,
+    /// `drivers/char/tpm/eventlog/common.c`.
+    pub event_log: PathBuf,
+}
+
+/// The longest event log that is taken. Firmware sets 64 KiB aside (edk2, `PcdTcgLogAreaMinLen`) and fills a third of it.
+/// Each open reply holds a copy, so this bounds memory: 256 connections × 4/3 of it.
+pub const MAX_EVENT_LOG: usize = 128 * 1024;
+
+/// Why the event log isn't taken. Cut, it would look like one of another boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventLogError {
+    /// It is there and can't be read; the operating system's error number.
+    #[error("cannot be read, errno {0}")]
+    Unreadable(i32),
+    /// It has more than [`MAX_EVENT_LOG`] bytes.
+    #[error("is longer than {MAX_EVENT_LOG} bytes")]
+    TooLong,
 }
 
 impl Sources {
     /// As in the image.
     pub fn system() -> Sources {
-        Sources { tsm_entry: "/sys/kernel/config/tsm/report/front".into(), tpm: "/dev/tpmrm0".into() }
+        Sources {
+            tsm_entry: "/sys/kernel/config/tsm/report/front".into(),
+            tpm: "/dev/tpmrm0".into(),
+            event_log: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
+        }
     }
 
     /// The strongest source there is: a TEE's own report before a TPM, which on such machines is the cloud's software.
@@ -60,6 +90,20 @@ impl Sources {
     /// `None` means that nobody may be served.
     pub fn choose(&self, attestation: Attestation) -> Option<Kind> {
         choose(fs::read(self.tsm_entry.join("provider")).ok().as_deref(), &self.tpm, attestation)
+    }
+
+    /// The firmware's event log; empty where the firmware left none. It doesn't change after the kernel has started.
+    pub fn event_log(&self) -> Result<Vec<u8>, EventLogError> {
+        let unreadable = |error: std::io::Error| EventLogError::Unreadable(crate::event::errno(&error));
+        let file = match fs::File::open(&self.event_log) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut log = Vec::new();
+        let limit = u64::try_from(MAX_EVENT_LOG).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(limit).read_to_end(&mut log).map_err(unreadable)?;
+        if log.len() > MAX_EVENT_LOG { Err(EventLogError::TooLong) } else { Ok(log) }
     }
 }
 
@@ -118,7 +162,27 @@ mod tests {
 
     #[test]
     fn this_host_without_an_entry_has_no_tee() {
-        let sources = Sources { tsm_entry: "/nonexistent".into(), tpm: "/nonexistent".into() };
+        let sources = sources("/nonexistent".into());
         assert_eq!(sources.choose(Attestation::Required), None);
+    }
+
+    fn sources(event_log: PathBuf) -> Sources {
+        Sources { tsm_entry: "/nonexistent".into(), tpm: "/nonexistent".into(), event_log }
+    }
+
+    #[test]
+    fn event_logs_are_whole_or_refused() {
+        let whole = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
+        let table = [
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs"), Ok(whole)),
+            ("/nonexistent/log", Ok(vec![])),
+            ("/dev/null", Ok(vec![])),
+            ("/dev/zero", Err(EventLogError::TooLong)),
+            // EISDIR.
+            ("/", Err(EventLogError::Unreadable(21))),
+        ];
+        for (path, expected) in table {
+            assert_eq!(sources(path.into()).event_log(), expected, "{path}");
+        }
     }
 }

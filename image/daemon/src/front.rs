@@ -1,28 +1,38 @@
-//! What is answered. Pure: a request's method and path in, a response out.
+//! What is answered: a request's method and path in, a response out. Only a quote of the TPM takes more than memory.
 
 use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
 use sealstone_config::{MeasuredConfig, Name};
 use serde::Serialize;
 
 use crate::evidence::Kind;
+use crate::evidence::document::Nonce;
+use crate::evidence::quotes::{QuoteError, Quotes};
 
 /// Header of `/v1/attested-config`: the SHA-256 of the body, in lower-case hex.
 pub const CONFIG_SHA256: &str = "sealstone-config-sha256";
 /// Header of `/v1/attested-config`: the kind of evidence that this machine can give.
 pub const EVIDENCE: &str = "sealstone-evidence";
 
-/// The answers, which are all known before the first request.
+/// `/v1/evidence` and the only form of its query; what follows is the nonce.
+const EVIDENCE_PATH: &str = "/v1/evidence";
+const NONCE_QUERY: &str = "?nonce=";
+
+/// Seconds after which a client that found the queue full may ask again: the queue empties in less on most TPMs.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The answers. All but the TPM's quotes are known before the first request.
 #[derive(Debug)]
 pub struct Front {
     health: Bytes,
     config: Bytes,
     config_sha256: String,
     evidence: Kind,
+    quotes: Option<Quotes>,
 }
 
 impl Front {
@@ -33,12 +43,48 @@ impl Front {
             config: Bytes::copy_from_slice(measured.bytes()),
             config_sha256: measured.sha256().to_string(),
             evidence,
+            quotes: None,
         }
     }
 
-    /// The response to `method` on `path`. Queries aren't part of any of the API's paths, so one makes it another path.
-    pub fn answer(&self, method: &Method, path_and_query: &str) -> Response<Full<Bytes>> {
-        let answer: fn(&Front) -> Response<Full<Bytes>> = match path_and_query {
+    /// The same front, which answers `/v1/evidence` with `quotes`.
+    pub fn with_quotes(self, quotes: Quotes) -> Front {
+        Front { quotes: Some(quotes), ..self }
+    }
+
+    /// The response to `method` on `path`. But for the nonce, queries aren't part of any of the API's paths, so one makes
+    /// it another path.
+    pub async fn answer(&self, method: &Method, path_and_query: &str) -> Response<Full<Bytes>> {
+        match path_and_query.strip_prefix(EVIDENCE_PATH) {
+            Some(query) if query.is_empty() || query.starts_with('?') => self.evidence(method, query).await,
+            _ => self.fixed(method, path_and_query),
+        }
+    }
+
+    /// Evidence for a nonce. Not for HEAD, which would cost the TPM a quote that nobody sees.
+    async fn evidence(&self, method: &Method, query: &str) -> Response<Full<Bytes>> {
+        if *method != Method::GET {
+            return not_allowed("GET");
+        }
+        let Some(nonce) = query.strip_prefix(NONCE_QUERY).and_then(Nonce::parse) else {
+            return problem(StatusCode::BAD_REQUEST, "invalid_nonce");
+        };
+        let Some(quotes) = &self.quotes else {
+            return problem(StatusCode::NOT_IMPLEMENTED, "no_tpm");
+        };
+        match quotes.document(nonce).await {
+            Ok(document) => json(StatusCode::OK, document),
+            Err(QuoteError::Busy) => {
+                let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "busy");
+                response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+                response
+            }
+            Err(QuoteError::Failed) => problem(StatusCode::SERVICE_UNAVAILABLE, "tpm_failed"),
+        }
+    }
+
+    fn fixed(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let answer: fn(&Front) -> Response<Full<Bytes>> = match path {
             "/healthz" => Front::healthz,
             "/v1/attested-config" => Front::attested_config,
             _ => return problem(StatusCode::NOT_FOUND, "not_found"),
@@ -46,9 +92,7 @@ impl Front {
         if *method == Method::GET || *method == Method::HEAD {
             return answer(self);
         }
-        let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        response
+        not_allowed("GET, HEAD")
     }
 
     fn healthz(&self) -> Response<Full<Bytes>> {
@@ -112,6 +156,12 @@ impl<'a> Health<'a> {
     }
 }
 
+fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
 /// An error in the shape that OpenAI's clients read. The code is fixed text: nothing of the request comes back.
 fn problem(status: StatusCode, code: &'static str) -> Response<Full<Bytes>> {
     let body = format!(r#"{{"error":{{"code":"{code}","message":"{code}","param":null,"type":"invalid_request_error"}}}}"#);
@@ -133,9 +183,15 @@ mod tests {
 
     const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"lib.rs","name":"src","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192},{"file":"m.gguf","name":"zzz","required":false,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
+    const NONCE_PATH: &str = "/v1/evidence?nonce=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
     /// This crate's folder stands in for `/packs`: it has `src/lib.rs`, but no `zzz/m.gguf`.
     fn front() -> Front {
         Front::new(&MeasuredConfig::parse(CONFIG.into()).unwrap(), Kind::Tpm2, Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
     #[test]
@@ -153,10 +209,21 @@ mod tests {
             (Method::GET, "/", 404),
             (Method::OPTIONS, "*", 404),
             (Method::POST, "/v1/chat/completions", 404),
+            (Method::GET, NONCE_PATH, 501),
+            (Method::HEAD, NONCE_PATH, 405),
+            (Method::POST, NONCE_PATH, 405),
+            (Method::GET, "/v1/evidence", 400),
+            (Method::GET, "/v1/evidence?nonce=", 400),
+            (Method::GET, "/v1/evidence?nonce=00", 400),
+            (Method::GET, "/v1/evidence?Nonce=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", 400),
+            (Method::GET, "/v1/evidence?nonce=00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff", 400),
+            (Method::GET, "/v1/evidence?nonce=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff&a", 400),
+            (Method::GET, "/v1/evidence/", 404),
+            (Method::GET, "/v1/evidences", 404),
         ];
         let front = front();
         for (method, path, status) in table {
-            let response = front.answer(&method, path);
+            let response = block_on(front.answer(&method, path));
             assert_eq!(response.status().as_u16(), status, "{method} {path}");
             assert_eq!(response.headers().contains_key(ALLOW), status == 405, "{method} {path}");
         }
@@ -175,7 +242,7 @@ mod tests {
 
     #[test]
     fn errors_are_json_and_repeat_nothing() {
-        let response = front().answer(&Method::GET, "/secret");
+        let response = block_on(front().answer(&Method::GET, "/secret"));
         let body = format!("{:?}", response.body());
         assert!(body.contains("not_found") && !body.contains("secret"), "{body}");
     }

@@ -13,3 +13,4 @@ pub mod evidence;
 pub mod front;
 pub mod server;
 pub mod start;
+pub mod tpm;

@@ -70,9 +70,11 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, limits: Limits) -> 
 /// One connection until it ends, by whichever side or limit. How it ended is nobody's business but the peer's.
 fn connection(stream: TcpStream, front: Arc<Front>, limits: Limits) -> impl Future<Output = ()> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let path = request.uri().path_and_query().map_or("", |p| p.as_str());
-        let response = front.answer(request.method(), path);
-        async move { Ok::<_, Infallible>(response) }
+        let front = Arc::clone(&front);
+        async move {
+            let path = request.uri().path_and_query().map_or("", |p| p.as_str());
+            Ok::<_, Infallible>(front.answer(request.method(), path).await)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

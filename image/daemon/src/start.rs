@@ -11,9 +11,11 @@ use sealstone_config::MeasuredConfig;
 
 use crate::confine;
 use crate::event::{self, Event, Refusal};
-use crate::evidence::Sources;
+use crate::evidence::quotes::{Quoter, Quotes};
+use crate::evidence::{Kind, Sources};
 use crate::front::Front;
 use crate::server::{self, Limits};
+use crate::tpm::Device;
 
 /// Where init mounts model packs.
 const PACKS: &str = "/packs";
@@ -33,7 +35,6 @@ pub fn run() -> Result<Infallible, Refusal> {
 
     let port = measured.config().network.port.get();
     let listener = listen(port).map_err(|e| Refusal::Listen(event::errno(&e)))?;
-    let front = Arc::new(Front::new(&measured, evidence, Path::new(PACKS)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.map_err(|e| Refusal::Runtime(event::errno(&e)))?;
     let listener = {
@@ -41,10 +42,23 @@ pub fn run() -> Result<Infallible, Refusal> {
         tokio::net::TcpListener::from_std(listener).map_err(|e| Refusal::Runtime(event::errno(&e)))?
     };
 
-    confine::confine(&[sources.tsm_entry.as_path(), sources.tpm.as_path()]).map_err(Refusal::Confine)?;
+    let mut front = Front::new(&measured, evidence, Path::new(PACKS));
+    if evidence == Kind::Tpm2 {
+        front = front.with_quotes(runtime.block_on(quotes(&sources, &measured))?);
+    }
+
+    // The TPM isn't among the files that stay reachable: it is open.
+    confine::confine(&[sources.tsm_entry.as_path()]).map_err(Refusal::Confine)?;
     event::log(&Event::Listening { port });
     std::io::stdout().write_all(READY).map_err(|e| Refusal::Status(event::errno(&e)))?;
-    runtime.block_on(server::serve(listener, front, Limits::DEFAULT)).map_err(|_| Refusal::Ended)
+    runtime.block_on(server::serve(listener, Arc::new(front), Limits::DEFAULT)).map_err(|_| Refusal::Ended)
+}
+
+/// Opens the TPM, makes this boot's attestation key in it, and starts the task that quotes.
+async fn quotes(sources: &Sources, measured: &MeasuredConfig) -> Result<Quotes, Refusal> {
+    let event_log = sources.event_log().map_err(Refusal::EventLog)?;
+    let device = Device::open(&sources.tpm).map_err(|e| Refusal::Tpm(event::errno(&e)))?;
+    Ok(Quoter::new(device, measured, &event_log).await.map_err(Refusal::Attestation)?.start())
 }
 
 fn read_config(path: &Path) -> Result<MeasuredConfig, Refusal> {

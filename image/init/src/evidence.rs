@@ -14,9 +14,11 @@ const REPORTS: &str = "/sys/kernel/config/tsm/report";
 const ENTRY: &str = "/sys/kernel/config/tsm/report/front";
 /// The resource manager of the first TPM 2.0.
 const TPM: &str = "/dev/tpmrm0";
+/// What the firmware measured into it. Source: Linux, `drivers/char/tpm/eventlog/common.c`.
+const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
 
 /// Makes a TSM report entry if a TEE offers reports, and lets `uid` write its challenge; lets `uid` alone use the TPM if
-/// there is one. A machine with neither is no error here: the daemon decides by the measured configuration.
+/// there is one, and read its event log. A machine with neither is no error here: the daemon decides by the measured configuration.
 pub(crate) fn hand_over(uid: u32, gid: u32) -> Result<(), Fatal> {
     if Path::new(REPORTS).is_dir() && make_entry()? {
         let challenge = format!("{ENTRY}/inblob");
@@ -25,6 +27,10 @@ pub(crate) fn hand_over(uid: u32, gid: u32) -> Result<(), Fatal> {
     if Path::new(TPM).exists() {
         chown(TPM, Some(uid), Some(gid)).doing("handing the TPM over")?;
         fs::set_permissions(TPM, fs::Permissions::from_mode(0o600)).doing("handing the TPM over")?;
+    }
+    if Path::new(EVENT_LOG).exists() {
+        // Its mode, 0440, stays.
+        chown(EVENT_LOG, Some(uid), Some(gid)).doing("handing the event log over")?;
     }
     Ok(())
 }

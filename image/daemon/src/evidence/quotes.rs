@@ -1,0 +1,106 @@
+//! One task that owns the TPM, and the bounded queue in front of it.
+//!
+//! The task finishes every command that it began, whatever becomes of the client: a command cut off halfway would leave
+//! its answer to whoever comes next.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sealstone_config::MeasuredConfig;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+
+use super::document::{Fixed, Nonce};
+use crate::event::{self, Event};
+use crate::tpm::{AttestationKey, Bank, Tpm, TpmError, Transport};
+
+/// Requests that wait while one is served. A TPM takes from a few milliseconds (software) to half a second for a quote, so
+/// the last in the queue is served before [`PATIENCE`] ends.
+pub const QUEUE: usize = 16;
+
+/// How long a request waits for its quote.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuoteError {
+    /// The queue is full; the client may ask again.
+    #[error("too many requests wait")]
+    Busy,
+    /// The TPM failed, which the console says, or took too long.
+    #[error("the TPM gave no quote")]
+    Failed,
+}
+
+/// A machine's TPM with a key in it, ready to quote.
+#[derive(Debug)]
+pub struct Quoter<T> {
+    tpm: Tpm<T>,
+    key: AttestationKey,
+    banks: Vec<Bank>,
+    fixed: Fixed,
+}
+
+/// Where quotes are asked for. Cloned at will; all share one queue.
+#[derive(Clone, Debug)]
+pub struct Quotes(mpsc::Sender<Request>);
+
+#[derive(Debug)]
+struct Request {
+    nonce: Nonce,
+    reply: oneshot::Sender<Result<Bytes, QuoteError>>,
+}
+
+impl<T: Transport + 'static> Quoter<T> {
+    /// Makes this boot's key. `event_log` is the firmware's, empty if there is none.
+    pub async fn new(transport: T, measured: &MeasuredConfig, event_log: &[u8]) -> Result<Quoter<T>, TpmError> {
+        let mut tpm = Tpm::new(transport);
+        let banks = tpm.banks().await?;
+        let key = tpm.create_attestation_key().await?;
+        let fixed = Fixed::new(measured, &key, event_log);
+        Ok(Quoter { tpm, key, banks, fixed })
+    }
+
+    /// Starts the task, which ends with the last of the [`Quotes`]. Must be called inside the event loop.
+    pub fn start(self) -> Quotes {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(self.serve(receiver));
+        Quotes(sender)
+    }
+
+    async fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(Request { nonce, reply }) = requests.recv().await {
+            // A client that has gone costs the TPM nothing.
+            if reply.is_closed() {
+                continue;
+            }
+            let document = self.document(nonce).await.map_err(|error| {
+                event::log(&Event::QuoteFailed(error));
+                QuoteError::Failed
+            });
+            let _ = reply.send(document);
+        }
+    }
+
+    async fn document(&mut self, nonce: Nonce) -> Result<Bytes, TpmError> {
+        let qualifying = self.fixed.qualifying_data(nonce);
+        let quote = self.tpm.quote(&self.key, &self.banks, &qualifying).await?;
+        Ok(self.fixed.with(&quote))
+    }
+}
+
+impl Quotes {
+    /// The document for `nonce`, as JSON.
+    pub async fn document(&self, nonce: Nonce) -> Result<Bytes, QuoteError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(Request { nonce, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => QuoteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => QuoteError::Failed,
+        })?;
+        match time::timeout(PATIENCE, answer).await {
+            Ok(Ok(document)) => document,
+            Ok(Err(_)) | Err(_) => Err(QuoteError::Failed),
+        }
+    }
+}
