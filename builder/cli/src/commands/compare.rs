@@ -13,7 +13,7 @@ use sealstone_release::pin::{Profile, SnpProfile};
 use serde_json::json;
 
 use super::explain::values;
-use super::measure::{print_json, read};
+use super::measure::{emit, print_json, read};
 use crate::exit::{DONE, Failure, MEASUREMENT, Outcome};
 
 /// The most vCPUs that are tried for a launch digest; QEMU's q35 machine takes no more without further options.
@@ -55,9 +55,11 @@ pub(crate) fn eventlog(profiles: &[&Profile], file: &Path, as_json: bool) -> Out
         match &divergence {
             None => {
                 let registers: Vec<String> = values(profile).into_iter().map(|(register, _)| register.to_string()).collect();
-                println!("as predicted by profile {}: {agreeing} events of {}", profile.id(), registers.join(", "));
+                emit(format_args!("as predicted by profile {}: {agreeing} events of {}", profile.id(), registers.join(", ")))?;
             }
-            Some(divergence) => println!("profile {} agrees with {agreeing} events, then differs\n{divergence}", profile.id()),
+            Some(divergence) => {
+                emit(format_args!("profile {} agrees with {agreeing} events, then differs\n{divergence}", profile.id()))?
+            }
         }
     }
     Ok(if divergence.is_none() { DONE } else { MEASUREMENT })
@@ -91,7 +93,7 @@ pub(crate) fn evidence(profiles: &[&Profile], file: &Path, as_json: bool) -> Out
     if as_json {
         print_json(&json!({"agrees": agrees, "findings": lines}))?;
     } else {
-        lines.iter().for_each(|line| println!("{line}"));
+        emit(lines.join("\n"))?;
     }
     Ok(if agrees { DONE } else { MEASUREMENT })
 }

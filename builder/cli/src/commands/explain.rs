@@ -7,7 +7,7 @@ use ovmf_measure::transcript::Register;
 use sealstone_release::pin::{Firmware, Pin, Profile};
 use serde_json::json;
 
-use super::measure::{print_json, read};
+use super::measure::{emit, print_json, read};
 use super::{compare, coverage, terms};
 use crate::args::ExplainArgs;
 use crate::exit::{DONE, Failure, Outcome};
@@ -33,10 +33,10 @@ pub(crate) fn run(args: &ExplainArgs) -> Outcome {
         return Ok(DONE);
     }
     let image = &pin.contents().image;
-    println!("image {} {}, pin {}", image.name, image.version, pin.id());
+    emit(format_args!("image {} {}, pin {}", image.name, image.version, pin.id()))?;
     for profile in profiles {
-        println!();
-        print(profile);
+        emit("")?;
+        print(profile)?;
     }
     Ok(DONE)
 }
@@ -69,29 +69,35 @@ fn as_json(profile: &Profile) -> serde_json::Value {
     })
 }
 
-fn print(profile: &Profile) {
-    println!("profile {} ({}), firmware {}", profile.id(), profile.tee(), firmware(profile));
+fn print(profile: &Profile) -> Result<(), Failure> {
+    emit(format_args!("profile {} ({}), firmware {}", profile.id(), profile.tee(), firmware(profile)))?;
     for (register, values) in values(profile) {
-        println!("\n{register}{}", if values.len() > 1 { ", one of" } else { "" });
+        let note = match profile {
+            Profile::Snp(_) => ", with two vCPUs",
+            _ if values.len() > 1 => ", one of",
+            _ => "",
+        };
+        emit(format_args!("\n{register}{note}"))?;
         for value in values {
-            println!("  {value}");
+            emit(format_args!("  {value}"))?;
         }
-        print!("{}", terms::register(register, profile.events()));
+        emit(terms::register(register, profile.events()).trim_end())?;
     }
     if let Profile::Snp(snp) = profile {
-        println!("\nlaunch digest by number of vCPUs");
+        emit("\nlaunch digest by number of vCPUs")?;
         for (count, value) in &snp.launch.by_vcpus {
-            println!("  {count:>4}  {value}");
+            emit(format_args!("  {count:>4}  {value}"))?;
         }
     }
-    println!("\nwhat each file is measured into");
+    emit("\nwhat each file is measured into")?;
     for (file, registers) in coverage::measured(profile) {
-        println!("  {file}: {}", registers.join(", "));
+        emit(format_args!("  {file}: {}", registers.join(", ")))?;
     }
-    println!("\nnot covered");
+    emit("\nnot covered")?;
     for sentence in coverage::not_covered(profile) {
-        println!("  - {sentence}");
+        emit(format_args!("  - {sentence}"))?;
     }
+    Ok(())
 }
 
 /// The registers of a profile with their acceptable values. (That of an SNP launch is the one of two vCPUs, whose events the

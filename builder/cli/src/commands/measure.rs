@@ -1,7 +1,9 @@
 //! `sealstone measure`
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use ovmf_measure::boot::{Boot, DirectBoot, boot_profile};
@@ -51,9 +53,9 @@ fn snp(args: &SnpArgs) -> Result<(), Failure> {
             "events": transcript.events,
         }));
     }
-    println!("measurement  {measurement}");
-    println!("pre_vmsa     {}\nbsp_vmsa     {}\nap_vmsa      {}", launch.pre_vmsa, launch.bsp_vmsa, launch.ap_vmsa);
-    print!("\n{}", terms::register(Register::Launch, &transcript.events));
+    emit(format_args!("measurement  {measurement}"))?;
+    emit(format_args!("pre_vmsa     {}\nbsp_vmsa     {}\nap_vmsa      {}", launch.pre_vmsa, launch.bsp_vmsa, launch.ap_vmsa))?;
+    emit(format_args!("\n{}", terms::register(Register::Launch, &transcript.events).trim_end()))?;
     Ok(())
 }
 
@@ -78,7 +80,7 @@ fn tdx(args: &TdxArgs) -> Result<(), Failure> {
             "events": transcript.events,
         }));
     }
-    print_registers(&values, &transcript);
+    print_registers(&values, &transcript)?;
     for number in 0..3u8 {
         let register = Register::Rtmr(number);
         if !values.contains_key(&register) {
@@ -86,7 +88,7 @@ fn tdx(args: &TdxArgs) -> Result<(), Failure> {
                 0 => "it takes in the host's memory layout and ACPI tables: give --memory and --acpi",
                 _ => "give what is booted",
             };
-            println!("\n{register}  not predicted: {why}");
+            emit(format_args!("\n{register}  not predicted: {why}"))?;
         }
     }
     Ok(())
@@ -116,7 +118,7 @@ fn tpm(args: &TpmArgs) -> Result<(), Failure> {
         let pcrs: serde_json::Map<String, Value> = values.iter().filter_map(pcr).collect();
         return print_json(&json!({"pcrs": pcrs, "events": transcript.events}));
     }
-    print_registers(&values, &transcript);
+    print_registers(&values, &transcript)?;
     Ok(())
 }
 
@@ -127,7 +129,7 @@ fn pe(args: &PeArgs) -> Result<(), Failure> {
     if args.json {
         return print_json(&json!({"authenticode": digest}));
     }
-    println!("{digest}");
+    emit(digest)?;
     Ok(())
 }
 
@@ -143,12 +145,12 @@ fn eventlog(args: &EventlogArgs) -> Result<(), Failure> {
         return print_json(&json!({"algorithm": bank, "registers": registers, "events": events}));
     }
     for (register, value) in &registers {
-        println!("{register:<6} {value}");
+        emit(format_args!("{register:<6} {value}"))?;
     }
-    println!();
+    emit("")?;
     for event in &events {
         let digest = event.digest.map_or_else(|| "(not measured)".into(), |digest| digest.to_string());
-        println!("{:<6} {digest}  {}", event.register, event.kind);
+        emit(format_args!("{:<6} {digest}  {}", event.register, event.kind))?;
     }
     Ok(())
 }
@@ -222,17 +224,18 @@ fn values(transcript: &Transcript) -> Result<BTreeMap<Register, Vec<Digest>>, Fa
     transcript.registers().map_err(Failure::failed)
 }
 
-fn print_registers(values: &BTreeMap<Register, Vec<Digest>>, transcript: &Transcript) {
+fn print_registers(values: &BTreeMap<Register, Vec<Digest>>, transcript: &Transcript) -> Result<(), Failure> {
     for (index, (register, values)) in values.iter().enumerate() {
         if index > 0 {
-            println!();
+            emit("")?;
         }
         for (index, value) in values.iter().enumerate() {
-            println!("{} {value}", if index == 0 { format!("{register:<6}") } else { "or    ".into() });
+            emit(format_args!("{} {value}", if index == 0 { format!("{register:<6}") } else { "or    ".into() }))?;
         }
         let events: Vec<Event> = transcript.of(*register).cloned().collect();
-        print!("{}", terms::register(*register, &events));
+        emit(terms::register(*register, &events).trim_end())?;
     }
+    Ok(())
 }
 
 /// A file that was named on the command line.
@@ -241,6 +244,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(document).map_err(Failure::failed)?);
-    Ok(())
+    emit(serde_json::to_string_pretty(document).map_err(Failure::failed)?)
+}
+
+/// One or more lines of output. A reader that has seen enough (`| head`) is no failure.
+pub(super) fn emit(text: impl Display) -> Result<(), Failure> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(format!("writing the result: {e}"))),
+        _ => Ok(()),
+    }
 }
