@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Verb::Explain(args) => commands::explain::run(args),
         Verb::Run(args) => commands::run::run(args, &reporter),
         Verb::Root(args) => commands::root::run(args, &reporter),
+        Verb::Verify(args) => commands::verify::run(args),
         Verb::Doctor(args) => commands::doctor::run(args),
     };
     reporter.finish();

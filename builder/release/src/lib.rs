@@ -1,8 +1,10 @@
-//! What a release says: the pin that a client keeps.
+//! What a release says: the pin that a client keeps; and whether evidence is what a client wants.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | [`pin`] | `pin.json`: what is in an image, and every register that a machine running it must show |
+//! | [`policy`] | what a client accepts besides genuine evidence |
+//! | [`verdict`] | evidence × policy → a list of checks, worst first |
 //! | [`canonical`] | the one byte form that JSON documents are hashed and signed in |
 //! | [`hex`] | digests and other fixed-length bytes, written in lower-case hex |
 //! | [`time`] | moments, written as `2026-07-11T10:16:37Z` |
@@ -12,4 +14,6 @@
 pub mod canonical;
 pub mod hex;
 pub mod pin;
+pub mod policy;
 pub mod time;
+pub mod verdict;

@@ -1,0 +1,30 @@
+//! Policy for TPM quotes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::hex::Bytes;
+
+/// What a client accepts of a TPM's evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TpmPolicy {
+    /// What whoever asked for the quote must have put in. Default: not looked at.
+    pub nonce: Option<Nonce>,
+    /// Accepted values of registers of the SHA-256 bank, by number. Needs the event log. Default: not looked at, because
+    /// a pin says it better.
+    pub pcrs: BTreeMap<u8, Vec<Bytes<32>>>,
+}
+
+/// Up to 64 bytes, in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nonce(pub Vec<u8>);
+
+impl<'de> Deserialize<'de> for Nonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let decoded = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().filter(|bytes| bytes.len() <= 64);
+        decoded.map(Self).ok_or_else(|| de::Error::custom("a nonce is up to 64 bytes in lower-case hex"))
+    }
+}

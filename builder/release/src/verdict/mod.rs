@@ -1,0 +1,211 @@
+//! The verdict: genuine? (checks of `sealstone-evidence`) and wanted? (checks here), in one list, worst first.
+
+mod snp;
+mod tdx;
+mod tpm;
+
+pub use sealstone_evidence::check::{Check, Outcome, Refusal};
+pub use snp::snp;
+pub use tdx::tdx;
+pub use tpm::tpm;
+
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use crate::hex::Bytes;
+
+/// Value of the field `schema`.
+pub const SCHEMA: &str = "sealstone/verdict/v1";
+
+/// Whether evidence is accepted, and every check that this rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    tee: &'static str,
+    at: u64,
+    checks: Vec<Check>,
+}
+
+impl Verdict {
+    /// Puts checks together. `genuine` names those that must be there and have passed, `asked` those that must be there:
+    /// whatever is missing refuses, so that no mistake in a list of checks can lead to an accept.
+    fn new(tee: &'static str, at: u64, genuine: &[&str], asked: &[&str], mut checks: Vec<Check>) -> Self {
+        let once = |id: &&&str| checks.iter().filter(|check| check.id == **id).count() == 1;
+        let skipped = |id: &&&str| checks.iter().any(|check| check.id == **id && check.outcome == Outcome::NotAsked);
+        let missing = genuine.iter().chain(asked).filter(|id| !once(id));
+        let missing: Vec<_> = missing.chain(genuine.iter().filter(skipped)).copied().collect();
+        checks.push(Check::judge(
+            "verdict.complete",
+            Refusal::Signature,
+            missing.is_empty(),
+            format!("{} checks that must run", genuine.len() + asked.len()),
+            if missing.is_empty() { "all ran".to_owned() } else { format!("not once: {}", missing.join(", ")) },
+            "nothing is accepted on the strength of a check that didn't run; this is a mistake of this program",
+        ));
+        // Stable: within one outcome the order in which the checks stand in the documentation.
+        checks.sort_by_key(|check| check.outcome);
+        Self { tee, at, checks }
+    }
+
+    /// Every check, worst first.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// Whether nothing refuses.
+    pub fn is_accepted(&self) -> bool {
+        self.refusal().is_none()
+    }
+
+    /// The worst refusal.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.checks.iter().find_map(|check| match check.outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            Outcome::NotAsked | Outcome::Passed => None,
+        })
+    }
+
+    /// Exit code of the command line: 0, or the worst refusal's.
+    pub fn exit_code(&self) -> u8 {
+        self.refusal().map_or(0, Refusal::exit_code)
+    }
+
+    /// One line a check, worst first; then what it comes to.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for check in &self.checks {
+            let word = match check.outcome {
+                Outcome::Refused(_) => "REFUSED",
+                Outcome::NotAsked => "not asked",
+                Outcome::Passed => "ok",
+            };
+            text.push_str(&format!("{word:<9}  {:<28}  ", check.id));
+            text.push_str(&match check.outcome {
+                Outcome::Refused(_) => format!("expected {}; found {}; {}", check.expected, check.found, check.why),
+                Outcome::NotAsked | Outcome::Passed => check.found.clone(),
+            });
+            text.push('\n');
+        }
+        let at = sealstone_evidence::time::show(self.at);
+        text.push_str(&match self.refusal() {
+            None => format!("accepted ({}, at {at})\n", self.tee),
+            Some(refusal) => format!("refused: {} ({}, at {at})\n", name(refusal), self.tee),
+        });
+        text
+    }
+}
+
+fn name(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Signature => "signature",
+        Refusal::Measurement => "measurement",
+        Refusal::Policy => "policy",
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema", SCHEMA)?;
+        map.serialize_entry("accepted", &self.is_accepted())?;
+        map.serialize_entry("exit_code", &self.exit_code())?;
+        map.serialize_entry("tee", self.tee)?;
+        map.serialize_entry("at", &self.at)?;
+        map.serialize_entry("checks", &self.checks.iter().map(Line).collect::<Vec<_>>())?;
+        map.end()
+    }
+}
+
+/// A check in JSON.
+struct Line<'a>(&'a Check);
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Check { id, outcome, expected, found, why } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", id)?;
+        match outcome {
+            Outcome::Refused(refusal) => {
+                map.serialize_entry("outcome", "refused")?;
+                map.serialize_entry("refusal", name(*refusal))?;
+                map.serialize_entry("exit_code", &refusal.exit_code())?;
+            }
+            Outcome::NotAsked => map.serialize_entry("outcome", "not-asked")?,
+            Outcome::Passed => map.serialize_entry("outcome", "passed")?,
+        }
+        map.serialize_entry("expected", expected)?;
+        map.serialize_entry("found", found)?;
+        map.serialize_entry("why", why)?;
+        map.end()
+    }
+}
+
+/// A check that a value is one of those listed; without a list it isn't asked.
+fn one_of<const N: usize>(
+    id: &'static str,
+    refusal: Refusal,
+    accepted: Option<&[Bytes<N>]>,
+    found: &[u8; N],
+    why: &'static str,
+) -> Check {
+    let found = Bytes::new(*found);
+    let Some(accepted) = accepted else {
+        return Check::not_asked(id, found.to_string(), why);
+    };
+    let expected = match accepted {
+        [] => "none at all".to_owned(),
+        list => list.iter().map(Bytes::to_string).collect::<Vec<_>>().join(" or "),
+    };
+    Check::judge(id, refusal, accepted.contains(&found), expected, found.to_string(), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENUINE: [&str; 2] = ["a.signature", "a.chain"];
+    const ASKED: [&str; 2] = ["a.measurement", "a.debug"];
+
+    fn checks() -> Vec<Check> {
+        let pass = |id, refusal| Check::judge(id, refusal, true, "", "", "");
+        vec![
+            pass("a.signature", Refusal::Signature),
+            pass("a.chain", Refusal::Signature),
+            Check::not_asked("a.measurement", "", ""),
+            pass("a.debug", Refusal::Policy),
+        ]
+    }
+
+    #[test]
+    fn nothing_is_accepted_without_every_check() {
+        assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, checks()).exit_code(), 0);
+        for gone in 0..checks().len() {
+            let mut less = checks();
+            less.remove(gone);
+            assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, less).exit_code(), 10, "without {gone}");
+            let mut twice = checks();
+            twice.push(twice[gone].clone());
+            assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, twice).exit_code(), 10, "{gone} twice");
+        }
+        for skipped in 0..GENUINE.len() {
+            let mut list = checks();
+            list[skipped].outcome = Outcome::NotAsked;
+            assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, list).exit_code(), 10, "{skipped} not asked");
+        }
+        assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, Vec::new()).exit_code(), 10);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_decides() {
+        let mut list = checks();
+        list[3].outcome = Outcome::Refused(Refusal::Policy);
+        assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, list.clone()).exit_code(), 12);
+        list[2].outcome = Outcome::Refused(Refusal::Measurement);
+        assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, list.clone()).exit_code(), 11);
+        list[1].outcome = Outcome::Refused(Refusal::Signature);
+        let verdict = Verdict::new("t", 0, &GENUINE, &ASKED, list);
+        assert_eq!((verdict.exit_code(), verdict.refusal()), (10, Some(Refusal::Signature)));
+        let order: Vec<_> = verdict.checks().iter().map(|check| check.id).collect();
+        assert_eq!(order, ["a.chain", "a.measurement", "a.debug", "a.signature", "verdict.complete"]);
+        assert!(verdict.to_text().ends_with("refused: signature (t, at 1970-01-01T00:00:00Z)\n"), "{}", verdict.to_text());
+    }
+}
