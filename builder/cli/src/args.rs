@@ -132,6 +132,9 @@ pub(crate) struct RunArgs {
     /// Exit 0 as soon as the daemon is ready, non-zero if it never is
     #[arg(long)]
     pub(crate) smoke: bool,
+    /// With --smoke: ask for evidence when it is ready, and put event log, quote, signature and key in this folder
+    #[arg(long, value_name = "DIR", requires = "smoke")]
+    pub(crate) evidence: Option<PathBuf>,
     /// Seconds that --smoke waits
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub(crate) timeout: u64,
@@ -141,9 +144,6 @@ pub(crate) struct RunArgs {
     /// Loopback port that leads to the daemon [default: one that is free]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
-    /// Use this QEMU instead of the pinned one
-    #[arg(long, value_name = "FILE")]
-    pub(crate) qemu: Option<PathBuf>,
     /// The spec whose lock pins the tools
     #[arg(long, default_value = "image/inference.yaml")]
     pub(crate) spec: PathBuf,

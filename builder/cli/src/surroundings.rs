@@ -64,6 +64,14 @@ pub(crate) fn free_space(path: &Path) -> Result<u64, Failure> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Bytes that nobody can guess.
+pub(crate) fn random() -> Result<[u8; 32], Failure> {
+    use std::io::Read;
+    let mut bytes = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Bytes of memory that the machine has.
 pub(crate) fn memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

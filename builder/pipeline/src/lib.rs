@@ -11,6 +11,7 @@
 //! | [`build`] | the whole way, and the assembly of what the actions made |
 //! | [`check`] | the same again under other conditions |
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
+//! | [`guest`] | the evidence of a booted image |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
 //! | [`pin`] | the registers that a machine running the image must show |
 //! | [`head`] | digests of what was built, to compare with what was expected |
@@ -22,6 +23,7 @@ pub mod build;
 pub mod check;
 mod error;
 pub mod folder;
+pub mod guest;
 pub mod head;
 pub mod locking;
 pub mod pin;

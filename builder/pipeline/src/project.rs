@@ -103,7 +103,7 @@ impl Project {
         fs::read(&path).doing("reading", &path)
     }
 
-    /// The sources of the userland: manifests, locks and everything below each `src`, and nothing else of the folder, so
+    /// The sources of the userland: manifests, locks and everything below each `src` and `tests`, and nothing else of the folder, so
     /// that editors' droppings and build outputs cannot change what is built.
     pub fn userland_sources(&self) -> Result<BTreeMap<String, Arc<[u8]>>, PipelineError> {
         let root = self.userland_dir();
@@ -116,10 +116,13 @@ impl Project {
 /// Files directly in a package's folder that cargo reads.
 const PACKAGE_FILES: &[&str] = &["Cargo.toml", "Cargo.lock", "build.rs"];
 
+/// Folders whose every file goes along. Tests aren't built, but cargo wants to find those that a manifest names.
+const SOURCE_FOLDERS: &[&str] = &["src", "tests"];
+
 fn collect(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Arc<[u8]>>) -> Result<(), PipelineError> {
     for (name, path, is_dir) in sorted_entries(dir)? {
         let below = format!("{prefix}{name}");
-        if is_dir && name == "src" {
+        if is_dir && SOURCE_FOLDERS.contains(&name.as_str()) {
             collect_all(&path, &format!("{below}/"), files)?;
         } else if is_dir && path.join("Cargo.toml").is_file() {
             collect(&path, &format!("{below}/"), files)?;

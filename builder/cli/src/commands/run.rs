@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealstone_pipeline::boot::{self, Machine, RUN_ROOT, Way};
 use sealstone_pipeline::build;
-use sealstone_pipeline::folder;
+use sealstone_pipeline::{folder, guest};
 use sealstone_pipeline::progress::{Event, Reporter};
 use sealstone_pipeline::project::Project;
 use sealstone_pipeline::roots::Inputs;
@@ -30,6 +30,9 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
     let mut booted = boot::start(&store, &root, &args.dir, &machine)?;
     if args.smoke {
         let ready = booted.wait_ready(Duration::from_secs(args.timeout), &mut |line| eprintln!("{line}"))?;
+        if let Some(dir) = &args.evidence {
+            guest::save_evidence(port, &surroundings::random()?, dir)?;
+        }
         println!("ready after {:.1} s ({way})", ready.seconds);
     } else {
         booted.follow(&mut |line| println!("{line}"))?;
