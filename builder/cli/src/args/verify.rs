@@ -9,7 +9,6 @@ use clap::{Args, Subcommand};
 /// Every check runs and is listed, worst first; the exit code is the worst's: 10 signature or certificate chain, 11
 /// measurement, 12 policy. Nothing is fetched: certificates and collateral are given, the vendors' roots are compiled in.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct VerifyArgs {
     #[command(subcommand)]
     pub(crate) what: Verify,
