@@ -4,6 +4,9 @@
 use sealstone_evidence::check::{Check, Outcome};
 use sealstone_evidence::tdx::{self, Authenticity, Collateral, Quote, TcbStatus};
 use sealstone_evidence::time;
+use x509_cert::crl::{CertificateList, RevokedCert};
+use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::serial_number::SerialNumber;
 
 use crate::vectors;
 
@@ -216,5 +219,44 @@ fn validity_is_at_the_given_time() {
         let result = verify(&s.quote, &s.collateral, time::parse(at).unwrap()).unwrap();
         let expected: &[&str] = if valid { &[] } else { &["tdx.validity"] };
         assert_eq!(refused(&result.checks), expected, "{at}");
+    }
+}
+
+/// From a serial number as it is encoded; Intel's have a leading zero byte where the first bit is set.
+fn serial_number(encoded: &[u8]) -> SerialNumber {
+    let sign: &[u8] = if encoded[0] < 0x80 { &[] } else { &[0] };
+    let length = u8::try_from(sign.len() + encoded.len()).unwrap();
+    SerialNumber::from_der(&[&[2, length], sign, encoded].concat()).unwrap()
+}
+
+/// A revocation list that can't be signed here names each certificate in turn: besides the list's signature, the
+/// revocation refuses.
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let Some(s) = current("a_revoked_certificate_is_refused") else { return };
+    let own: serde_json::Value = serde_json::from_slice(&s.collateral).unwrap();
+    let quote = Quote::parse(&s.quote).unwrap();
+    let collateral = Collateral::parse(&s.collateral).unwrap();
+    let table = [
+        ("pck_crl", quote.pck().unwrap().serial(), true),
+        ("root_ca_crl", collateral.pck_crl_issuers.signer.serial(), true),
+        ("root_ca_crl", collateral.tcb_info_issuers.signer.serial(), true),
+        // The serial number alone isn't enough: it is the issuer's.
+        ("root_ca_crl", quote.pck().unwrap().serial(), false),
+        ("pck_crl", collateral.tcb_info_issuers.signer.serial(), false),
+    ];
+    for (list, serial, is_revoked) in table {
+        let der = data_encoding::HEXLOWER.decode(own[list].as_str().unwrap().as_bytes()).unwrap();
+        let mut altered = CertificateList::from_der(&der).unwrap();
+        altered.tbs_cert_list.revoked_certificates = Some(vec![RevokedCert {
+            serial_number: serial_number(serial),
+            revocation_date: altered.tbs_cert_list.this_update,
+            crl_entry_extensions: None,
+        }]);
+        let mut mixed = own.clone();
+        mixed[list] = data_encoding::HEXLOWER.encode(&altered.to_der().unwrap()).into();
+        let found = refused(&verify(&s.quote, mixed.to_string().as_bytes(), s.at).unwrap().checks);
+        let expected: &[&str] = if is_revoked { &["tdx.crl", "tdx.revocation"] } else { &["tdx.crl"] };
+        assert_eq!(found, expected, "{list}");
     }
 }
