@@ -45,7 +45,7 @@ impl TcbStatus {
 
     /// Status of a whole that has the faults of both parts. There is no name for out of date *and* in need of hardening;
     /// out of date says it.
-    fn with(self, other: Self) -> Self {
+    pub(super) fn with(self, other: Self) -> Self {
         let (Some(a), Some(b)) = (self.faults(), other.faults()) else {
             return Self::Revoked;
         };

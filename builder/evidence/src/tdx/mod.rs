@@ -12,6 +12,8 @@ mod collateral;
 mod level;
 mod pck;
 mod quote;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use body::{Attributes, TdBody};
