@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use measure::{
-    DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs,
-};
+pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.

@@ -98,7 +98,9 @@ impl Lines {
 fn sentence(event: &Event) -> Option<String> {
     Some(match event {
         Event::Fetch(Fetch::Damaged { what, .. }) => format!("{what} in the store was damaged; fetching it again"),
-        Event::Fetch(Fetch::Refused { what, mirror, problem, .. }) => format!("{what}: {mirror}: {problem}; asking the next mirror"),
+        Event::Fetch(Fetch::Refused { what, mirror, problem, .. }) => {
+            format!("{what}: {mirror}: {problem}; asking the next mirror")
+        }
         Event::Fetch(Fetch::Retry { mirror, problem, .. }) => format!("{mirror}: {problem}; trying again"),
         Event::Fetch(Fetch::Demoted { mirror }) => format!("{mirror} failed too often and is asked last from now on"),
         Event::RootStarted { root, packages } => format!("unpacking the {root} root, {packages} packages"),

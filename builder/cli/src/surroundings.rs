@@ -20,7 +20,8 @@ pub(crate) fn store_dir(args: &StoreArgs) -> Result<PathBuf, Failure> {
     }
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let cache = cache.ok_or_else(|| Failure::bad_input("neither HOME nor XDG_CACHE_HOME is set; say where the store is with --store DIR"))?;
+    let cache = cache
+        .ok_or_else(|| Failure::bad_input("neither HOME nor XDG_CACHE_HOME is set; say where the store is with --store DIR"))?;
     Ok(cache.join("sealstone"))
 }
 

@@ -11,8 +11,8 @@
 //! | [`InputsError`] | what can go wrong and what it implies |
 
 mod cargo;
-mod decode;
 pub mod debian;
+mod decode;
 mod error;
 mod fetch;
 mod http;

@@ -113,8 +113,8 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
         variation: Variation { random_addresses: true, ..Variation::default() },
         devices: Vec::new(),
     };
-    let mut running =
-        sealstone_sandbox::spawn(&invocation).map_err(|source| PipelineError::Sandbox { doing: "starting QEMU".into(), source })?;
+    let mut running = sealstone_sandbox::spawn(&invocation)
+        .map_err(|source| PipelineError::Sandbox { doing: "starting QEMU".into(), source })?;
     let (sender, lines) = mpsc::channel();
     if let Some(out) = running.take_stdout() {
         forward(out, sender.clone());
@@ -157,7 +157,9 @@ impl Booted {
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => break,
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(PipelineError::Boot(format!("the machine ended before the daemon was ready; its last line was: {last}")));
+                    return Err(PipelineError::Boot(format!(
+                        "the machine ended before the daemon was ready; its last line was: {last}"
+                    )));
                 }
             }
         }

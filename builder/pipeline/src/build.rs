@@ -121,7 +121,8 @@ pub(crate) fn put_together(
     let kernel = made.bytes(recipes::KERNEL, "bzImage")?;
     let config = assemble::config::write(spec, &[])?;
     let (init, daemon) = (made.bytes(recipes::USERLAND, "init")?, made.bytes(recipes::USERLAND, "daemon")?);
-    let initrd = assemble::initrd::write(&assemble::initrd::Contents { init: &init, daemon: &daemon, config: &config }, spec.image.epoch)?;
+    let initrd =
+        assemble::initrd::write(&assemble::initrd::Contents { init: &init, daemon: &daemon, config: &config }, spec.image.epoch)?;
     let cmdline = spec.kernel.cmdline.join(" ");
     let parts = assemble::uki::Parts {
         stub: &made.bytes(recipes::STUB, "linuxx64.efi.stub")?,
@@ -151,13 +152,8 @@ pub(crate) fn put_together(
     Ok(files)
 }
 
-/// The lock as the spec and its sources ask for it, or why it cannot be used.
-pub fn lock_of(project: &Project) -> Result<Locked, PipelineError> {
-    project.matching_lock()
-}
-
 /// The store's own exclusive lock is held while a build writes to it; two builds would otherwise do the same work twice.
-pub fn guard<'s>(store: &'s Store, reporter: &dyn Reporter) -> Result<sealstone_inputs::StoreGuard, PipelineError> {
-    Ok(store.lock_exclusive(&|holder| reporter.event(Event::Step { step: format!("waiting for {holder}, which holds the store") }))?)
+pub fn guard(store: &Store, reporter: &dyn Reporter) -> Result<sealstone_inputs::StoreGuard, PipelineError> {
+    Ok(store
+        .lock_exclusive(&|holder| reporter.event(Event::Step { step: format!("waiting for {holder}, which holds the store") }))?)
 }
-

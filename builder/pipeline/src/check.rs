@@ -75,7 +75,10 @@ pub(crate) fn rebuild(
     }
     match differing.is_empty() {
         true => Ok(Report { varied, compared }),
-        false => Err(PipelineError::NotReproduced(format!("under other conditions these outputs differ:\n  {}", differing.join("\n  ")))),
+        false => Err(PipelineError::NotReproduced(format!(
+            "under other conditions these outputs differ:\n  {}",
+            differing.join("\n  ")
+        ))),
     }
 }
 
@@ -115,7 +118,6 @@ fn hostile(jobs: usize) -> (Conditions, BTreeMap<&'static str, String>) {
         ("addresses", "laid out at random".to_string()),
         ("outside path", "another scratch folder".to_string()),
     ]);
-    let variation =
-        Variation { hostname: HOSTNAME.into(), uid: UID, umask: UMASK, clock: Some(CLOCK), random_addresses: true };
+    let variation = Variation { hostname: HOSTNAME.into(), uid: UID, umask: UMASK, clock: Some(CLOCK), random_addresses: true };
     (Conditions { jobs, variation, env, order: Order::Shuffled(SHUFFLE), in_memory: true }, varied)
 }

@@ -111,10 +111,12 @@ impl PipelineError {
     /// How the failure should be treated.
     pub fn class(&self) -> Class {
         match self {
-            Self::Spec(_) | Self::Crates { .. } | Self::KernelConfig { .. } | Self::Lock { .. } | Self::OutputFolder { .. } => Class::BadInput,
+            Self::Spec(_) | Self::Crates { .. } | Self::KernelConfig { .. } | Self::Lock { .. } | Self::OutputFolder { .. } => {
+                Class::BadInput
+            }
             Self::Resolve(_) | Self::Measure { .. } | Self::Assemble(_) => Class::BadInput,
             Self::NotReproduced(_) => Class::NotReproduced,
-            Self::Sandbox { source, .. } if matches!(source, sealstone_sandbox::SandboxError::Host(_)) => Class::HostLacks,
+            Self::Sandbox { source: sealstone_sandbox::SandboxError::Host(_), .. } => Class::HostLacks,
             _ => Class::Failed,
         }
     }

@@ -52,10 +52,8 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
             return Ok(Published::Unchanged);
         }
     }
-    let fresh = tempfile::Builder::new()
-        .prefix(&format!(".{name}.new-"))
-        .tempdir_in(&parent)
-        .doing("creating a folder in", &parent)?;
+    let fresh =
+        tempfile::Builder::new().prefix(&format!(".{name}.new-")).tempdir_in(&parent).doing("creating a folder in", &parent)?;
     write_all(fresh.path(), &files)?;
     let fresh = fresh.keep();
     let swapped = if exists { exchange(&fresh, dir) } else { fs::rename(&fresh, dir) };
@@ -81,11 +79,14 @@ pub fn read(dir: &Path) -> Result<Files, PipelineError> {
         .map_err(|e| refuse(format!("cannot read {SUMS} ({e}); give a folder that `sealstone build` made")))?;
     let mut files = Files::new();
     for line in listed.lines() {
-        let (sum, name) = line.split_once("  ").ok_or_else(|| refuse(format!("{SUMS} has a line that is not `<sha256>  <file>`: {line:?}")))?;
+        let (sum, name) =
+            line.split_once("  ").ok_or_else(|| refuse(format!("{SUMS} has a line that is not `<sha256>  <file>`: {line:?}")))?;
         let path = dir.join(checked(name).ok_or_else(|| refuse(format!("{SUMS} names {name:?}, which leaves the folder")))?);
         let data = fs::read(&path).doing("reading", &path)?;
         if Sha256::of(&data).to_string() != sum {
-            return Err(refuse(format!("{name} is not the file that the build wrote (its SHA-256 differs from {SUMS}); build again")));
+            return Err(refuse(format!(
+                "{name} is not the file that the build wrote (its SHA-256 differs from {SUMS}); build again"
+            )));
         }
         files.insert(name.to_string(), data);
     }

@@ -96,7 +96,9 @@ fn firmware(project: &Project, lock: &Lock, root: Sha256, platform: FirmwarePlat
     let output: &'static [&'static str] = match platform {
         FirmwarePlatform::AmdSev => &["OVMF.amdsev.fd"],
         FirmwarePlatform::IntelTdx => &["OVMF.inteltdx.fd"],
-        other => return Err(PipelineError::Output { action: firmware_name(other), problem: "no recipe builds this platform".into() }),
+        other => {
+            return Err(PipelineError::Output { action: firmware_name(other), problem: "no recipe builds this platform".into() });
+        }
     };
     let source = locked_source(project, lock, &project.spec.firmware.source)?;
     Ok(Action {

@@ -64,7 +64,8 @@ pub fn remembered(store: &Store, action: &Action) -> Option<Outcome> {
     let key = action.key();
     let text = fs::read(outcome_path(store, &key)).ok()?;
     let outcome: Outcome = serde_json::from_slice(&text).ok()?;
-    let declared = action.outputs.len() == outcome.outputs.len() && action.outputs.iter().all(|o| outcome.outputs.contains_key(*o));
+    let declared =
+        action.outputs.len() == outcome.outputs.len() && action.outputs.iter().all(|o| outcome.outputs.contains_key(*o));
     let ours = outcome.key == key && outcome.name == action.name && declared;
     let whole = || outcome.outputs.values().all(|output| store.verify(&output.sha256).unwrap_or(false));
     (ours && whole()).then_some(outcome)
@@ -91,7 +92,11 @@ impl Runner<'_> {
             let workers: Vec<_> = (0..width.clamp(1, actions.len().max(1))).map(|_| scope.spawn(work)).collect();
             workers
                 .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err(PipelineError::Boot("a worker thread of the build ended abnormally".into()))))
+                .map(|worker| {
+                    worker
+                        .join()
+                        .unwrap_or_else(|_| Err(PipelineError::Boot("a worker thread of the build ended abnormally".into())))
+                })
                 .collect()
         });
         let mut all = Vec::new();
@@ -132,9 +137,8 @@ impl Runner<'_> {
             variation: self.conditions.variation.clone(),
             devices: Vec::new(),
         };
-        sealstone_sandbox::run(&invocation).map_err(|source| {
-            PipelineError::Sandbox { doing: format!("running {}", action.name), source }
-        })?;
+        sealstone_sandbox::run(&invocation)
+            .map_err(|source| PipelineError::Sandbox { doing: format!("running {}", action.name), source })?;
         let outcome = self.take_over(action, &out)?;
         if self.remembering {
             self.remember(&outcome)?;
@@ -233,7 +237,9 @@ impl Runner<'_> {
             }
             let data = fs::read(&path).doing("reading", &path)?;
             if let Some((place, at)) = foreign_place(&data, &[&store]) {
-                return Err(refuse(format!("{name} holds the path {place:?} at byte {at}; outputs must not depend on where they were built")));
+                return Err(refuse(format!(
+                    "{name} holds the path {place:?} at byte {at}; outputs must not depend on where they were built"
+                )));
             }
             outputs.insert(name.to_string(), Output { sha256: self.store.publish_bytes(&data)?, size: data.len() as u64 });
         }

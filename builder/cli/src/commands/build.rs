@@ -78,7 +78,8 @@ fn print(args: &BuildArgs, built: &Built, head: &Head) -> Result<(), Failure> {
 
 fn read_head(path: &Path) -> Result<Head, Failure> {
     let text = fs::read_to_string(path).map_err(|e| Failure::bad_input(format!("reading {}: {e}", path.display())))?;
-    Head::parse(&text).map_err(|e| Failure::bad_input(format!("{}: {e}; `sealstone build --record` writes such a file", path.display())))
+    Head::parse(&text)
+        .map_err(|e| Failure::bad_input(format!("{}: {e}; `sealstone build --record` writes such a file", path.display())))
 }
 
 fn write_head(path: &Path, head: &Head) -> Result<(), Failure> {

@@ -50,7 +50,8 @@ fn cargo() -> Check {
     match surroundings::cargo_version() {
         Ok(version) => Check { what, ok: true, found: version, remedy: None },
         Err(problem) => {
-            let remedy = Some("install a stable Rust with rustup, or point SEALSTONE_MIRROR at a folder that holds the crates".into());
+            let remedy =
+                Some("install a stable Rust with rustup, or point SEALSTONE_MIRROR at a folder that holds the crates".into());
             Check { what, ok: false, found: problem, remedy }
         }
     }
@@ -77,6 +78,7 @@ fn store(args: &DoctorArgs) -> Result<Check, Failure> {
 fn memory() -> Check {
     let what = "memory";
     let total = surroundings::memory().unwrap_or(0);
-    let remedy = (total < MEMORY_ADVISED).then(|| format!("build with -j1, and leave --check to a machine with {}", size(MEMORY_ADVISED)));
+    let remedy =
+        (total < MEMORY_ADVISED).then(|| format!("build with -j1, and leave --check to a machine with {}", size(MEMORY_ADVISED)));
     Check { what, ok: true, found: size(total), remedy }
 }

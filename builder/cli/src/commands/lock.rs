@@ -86,6 +86,7 @@ fn print(args: &LockArgs, project: &Project, resolved: &Resolved, first: bool) -
 }
 
 fn now() -> Result<UtcTime, Failure> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| Failure::failed("the clock is before 1970; set it"))?;
+    let seconds =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| Failure::failed("the clock is before 1970; set it"))?;
     UtcTime::from_unix(seconds.as_secs()).ok_or_else(|| Failure::failed("the clock is beyond what an index can carry; set it"))
 }

@@ -9,5 +9,5 @@ pub(crate) mod lock;
 pub(crate) mod measure;
 pub(crate) mod root;
 pub(crate) mod run;
-pub(crate) mod verify;
 pub(crate) mod terms;
+pub(crate) mod verify;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use sealstone_pipeline::boot::{self, Machine, RUN_ROOT, Way};
 use sealstone_pipeline::build;
-use sealstone_pipeline::{folder, guest};
 use sealstone_pipeline::progress::{Event, Reporter};
 use sealstone_pipeline::project::Project;
 use sealstone_pipeline::roots::Inputs;
+use sealstone_pipeline::{folder, guest};
 
 use crate::args::RunArgs;
 use crate::exit::{DONE, Outcome};
@@ -26,7 +26,9 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
     let port = args.port.map_or_else(boot::free_port, Ok)?;
     let way = if args.direct { Way::Direct } else { Way::Disk };
     let machine = Machine { way, memory: args.memory, port, guest_port: project.spec.network.port };
-    reporter.event(Event::Step { step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()) });
+    reporter.event(Event::Step {
+        step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()),
+    });
     let mut booted = boot::start(&store, &root, &args.dir, &machine)?;
     if args.smoke {
         let ready = booted.wait_ready(Duration::from_secs(args.timeout), &mut |line| eprintln!("{line}"))?;
