@@ -82,7 +82,7 @@ impl Lines {
             Event::Fetch(Fetch::Done { .. }) => {
                 self.fetched += 1;
                 let tenth = self.files.div_ceil(10).max(1);
-                (self.fetched == self.files || self.fetched % tenth == 0)
+                (self.fetched == self.files || self.fetched.is_multiple_of(tenth))
                     .then(|| format!("fetched {} of {}", self.fetched, self.files))
             }
             Event::RootStarted { packages, .. } => {

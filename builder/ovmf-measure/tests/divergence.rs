@@ -1,6 +1,11 @@
 //! `first_divergence`: from a log that agrees, change one thing at a time and expect its name.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 use ovmf_measure::boot::{Boot, boot_profile};
 use ovmf_measure::digest::Algorithm;

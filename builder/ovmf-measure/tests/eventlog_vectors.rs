@@ -1,6 +1,11 @@
 //! Event logs of real machines: each parses, and replays to the registers of the quote that was made with it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 mod common;
 

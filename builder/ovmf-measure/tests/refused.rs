@@ -1,6 +1,11 @@
 //! Every input that can't be measured is refused with an error of its own, and damaged input never panics.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 #[path = "second/generate.rs"]
 #[allow(dead_code, reason = "the second calculation uses the rest")]

@@ -5,7 +5,12 @@
 //! `ci/oracles/sev-crate`, built, as `SEALSTONE_ORACLE_SEV`. Firmware files come from the vectors, from the mirror's
 //! packages, and from the folders that `SEALSTONE_TEST_FIRMWARE` lists (separated by colons).
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 mod common;
 

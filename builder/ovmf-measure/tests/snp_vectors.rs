@@ -1,6 +1,11 @@
 //! Known answers: every case of the public SNP vectors.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 mod common;
 

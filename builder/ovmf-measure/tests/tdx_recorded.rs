@@ -1,6 +1,11 @@
 //! The parts of RTMR0 that can be computed, against recorded logs of real TDs.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests read vectors and ask oracles, and failing loudly is right"
+)]
 
 mod common;
 #[path = "second/generate.rs"]

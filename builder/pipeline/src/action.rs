@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn every_part_moves_the_key() {
         let base = action().key();
-        let variants: Vec<(&str, Box<dyn Fn(&mut Action)>)> = vec![
+        type Change = Box<dyn Fn(&mut Action)>;
+        let variants: Vec<(&str, Change)> = vec![
             ("name", Box::new(|a| a.name.push('x'))),
             ("root", Box::new(|a| a.root = Sha256::of(b"other"))),
             ("script", Box::new(|a| a.script = "false")),
