@@ -46,6 +46,10 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
     sweep(&parent, &name)?;
     let exists = dir.symlink_metadata().is_ok();
     if exists {
+        if !dir.symlink_metadata().doing("looking at", dir)?.is_dir() {
+            let problem = "is not a folder; choose another --out".into();
+            return Err(PipelineError::OutputFolder { path: dir.to_path_buf(), problem });
+        }
         let present = inventory(dir)?;
         refuse_foreign(dir, &present)?;
         if same(dir, &present, &files)? {
@@ -140,9 +144,6 @@ fn inventory(dir: &Path) -> Result<Vec<String>, PipelineError> {
 
 fn refuse_foreign(dir: &Path, present: &[String]) -> Result<(), PipelineError> {
     let refuse = |problem: String| Err(PipelineError::OutputFolder { path: dir.to_path_buf(), problem });
-    if !dir.symlink_metadata().doing("looking at", dir)?.is_dir() {
-        return refuse("is not a folder; choose another --out".into());
-    }
     if present.is_empty() {
         return Ok(());
     }
