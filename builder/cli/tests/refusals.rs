@@ -104,6 +104,12 @@ fn bad_input_is_named_and_nothing_is_left() {
             3,
             &["kernel-config/resolved.config", "MODULES"],
         ),
+        (
+            "a model, which no action packs yet",
+            |t| edit(t.join("image/inference.yaml"), "models: []", "models: [{name: m, file: m.gguf, required: true}]"),
+            3,
+            &["image/inference.yaml", "models", "leave the list empty"],
+        ),
         ("an empty store and no mirror within reach", |_| (), 1, &["no mirror gave", "edk2", "snapshot"]),
     ];
     for (what, damage, code, said) in cases {

@@ -22,6 +22,19 @@ pub enum PipelineError {
     /// The spec or the lock is not valid; the message names file, line, field and remedy.
     #[error(transparent)]
     Spec(#[from] sealstone_spec::SpecError),
+    /// The spec is valid, but asks for something that this version cannot build.
+    #[error("{}: {field}: {problem}", spec.display())]
+    Unsupported {
+        /// The spec.
+        spec: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What cannot be done, and what to do instead.
+        problem: &'static str,
+    },
+    /// A part of the build ended in a way that it never should; a defect, not the user's fault.
+    #[error("{0}; please report this")]
+    Internal(&'static str),
     /// The kernel fragments or the resolved configuration break a rule.
     #[error("{file}: {problem}")]
     KernelConfig {
@@ -111,9 +124,12 @@ impl PipelineError {
     /// How the failure should be treated.
     pub fn class(&self) -> Class {
         match self {
-            Self::Spec(_) | Self::Crates { .. } | Self::KernelConfig { .. } | Self::Lock { .. } | Self::OutputFolder { .. } => {
-                Class::BadInput
-            }
+            Self::Spec(_)
+            | Self::Unsupported { .. }
+            | Self::Crates { .. }
+            | Self::KernelConfig { .. }
+            | Self::Lock { .. }
+            | Self::OutputFolder { .. } => Class::BadInput,
             Self::Resolve(_) | Self::Measure { .. } | Self::Assemble(_) => Class::BadInput,
             Self::NotReproduced(_) => Class::NotReproduced,
             Self::Sandbox { source: sealstone_sandbox::SandboxError::Host(_), .. } => Class::HostLacks,

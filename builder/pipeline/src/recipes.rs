@@ -26,6 +26,10 @@ pub fn firmware_name(platform: FirmwarePlatform) -> String {
 
 /// Every action of the build that `project` and `lock` describe, to be run in the root with digest `root`.
 pub fn actions(project: &Project, lock: &Lock, root: Sha256) -> Result<Vec<Action>, PipelineError> {
+    if !project.spec.models.is_empty() {
+        let problem = "model packs cannot be built yet; leave the list empty, an image without models answers all the same";
+        return Err(PipelineError::Unsupported { spec: project.spec_path.clone(), field: "models", problem });
+    }
     let mut all = vec![kernel(project, lock, root)?];
     for platform in &project.spec.firmware.platforms {
         all.push(firmware(project, lock, root, *platform)?);

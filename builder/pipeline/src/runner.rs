@@ -95,7 +95,7 @@ impl Runner<'_> {
                 .map(|worker| {
                     worker
                         .join()
-                        .unwrap_or_else(|_| Err(PipelineError::Boot("a worker thread of the build ended abnormally".into())))
+                        .unwrap_or_else(|_| Err(PipelineError::Internal("a worker thread of the build ended abnormally")))
                 })
                 .collect()
         });
