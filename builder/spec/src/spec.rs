@@ -3,12 +3,14 @@
 //! The types here are the resolved ones; [`read`] turns a tree into them and [`profile`] holds the platforms.
 
 mod edit;
+mod model;
 mod profile;
 mod read;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use model::{Generator, LockedPack, Model, ModelSource};
 pub use profile::{
     Boot, FirmwareFile, KernelHeader, PageOrder, PcrBank, Platform, Profile, SnpParams, TdxParams, TpmParams, Vmm,
 };
@@ -212,17 +214,6 @@ pub struct Network {
 pub enum Address {
     /// `dhcp`: the kernel asks for it before init starts.
     Dhcp,
-}
-
-/// One entry of `models:`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// The name that clients ask for.
-    pub name: Name,
-    /// The model file.
-    pub file: SpecPath,
-    /// Whether the image refuses to start without it.
-    pub required: bool,
 }
 
 /// `attestation:`

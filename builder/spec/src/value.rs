@@ -6,8 +6,8 @@ mod sha256;
 mod time;
 mod version;
 
-pub use name::{Name, PackageName};
-pub use path::{RootPath, SpecPath};
+pub use name::{ModelName, Name, PackageName};
+pub use path::{PackPath, RootPath, SpecPath};
 pub use sha256::Sha256;
 pub use time::{Snapshot, UtcTime};
 pub use version::Version;

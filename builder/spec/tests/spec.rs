@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests stand outside of the test functions")]
 
 use sealstone_spec::{
-    Attestation, Boot, FirmwareFile, FirmwarePlatform, Isa, KernelHeader, PcrBank, Platform, Repository, Sha256, SourceOrigin,
-    Spec,
+    Attestation, Boot, FirmwareFile, FirmwarePlatform, Generator, Isa, KernelHeader, ModelSource, PcrBank, Platform, Repository,
+    Sha256, SourceOrigin, Spec,
 };
 
 const EXAMPLE: &str = include_str!("example.yaml");
@@ -34,6 +34,35 @@ fn the_example_parses() {
     assert_eq!(spec.network.port, 8080);
     assert_eq!(spec.attestation, Attestation::Required);
     assert_eq!(spec.models, []);
+}
+
+#[test]
+fn models() {
+    let digits = "0011223344556677001122334455667700112233445566770011223344556677";
+    let text = EXAMPLE.replace(
+        "models: []",
+        &format!(
+            "models:
+  - {{name: tiny, generate: {{kind: tiny, seed: 1}}}}
+  - {{name: one, file: ../m/one.gguf, required: false, pack: {{root: {digits}, salt: {digits}, size: 8192}}}}
+  - {{name: two, files: [a-1.gguf, a-2.gguf]}}
+  - {{name: three, folder: f, main: sub/x.gguf, pack: {{root: {digits}, salt: {digits}, size: 8192, epoch: 7}}}}"
+        ),
+    );
+    let spec = Spec::parse(FILE, &text).unwrap();
+    let [tiny, one, two, three] = spec.models.as_slice() else { panic!("four models") };
+    assert_eq!(tiny.source, ModelSource::Generated(Generator::Tiny { seed: 1 }));
+    assert_eq!((tiny.main.as_str(), tiny.required, tiny.pack), ("model.gguf", true, None));
+    assert_eq!((one.main.as_str(), one.required), ("one.gguf", false));
+    assert_eq!(one.pack.map(|pack| (pack.root.to_string(), pack.size, pack.epoch)), Some((digits.to_owned(), 8192, 0)));
+    assert_eq!(
+        (two.main.as_str(), &two.source),
+        ("a-1.gguf", &ModelSource::Files(vec!["a-1.gguf".parse().unwrap(), "a-2.gguf".parse().unwrap()]))
+    );
+    assert_eq!((three.main.as_str(), &three.source), ("sub/x.gguf", &ModelSource::Folder("f".parse().unwrap())));
+    assert_eq!(three.pack.map(|pack| pack.epoch), Some(7));
+    // Models say nothing about packages.
+    assert_eq!(spec.lock_digest(), example().lock_digest());
 }
 
 #[test]

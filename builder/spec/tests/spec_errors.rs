@@ -164,6 +164,66 @@ fn one_mistake_one_message() {
             "39:39: models[0].required: expected true or false, found `yes`; write true or false",
         ),
         (
+            "models: []",
+            "models: [{name: llama-3.1, file: b}]",
+            "39:17: models[0].name: `llama-3.1` isn't the name of a model; use 1 to 63 lower-case letters, digits and inner `-`, such as llama-3-8b",
+        ),
+        (
+            "models: []",
+            "models: [{name: a}]",
+            "39:10: models[0]: no source is given; write one of `file:`, `files:`, `folder:` and `generate:`",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: b, folder: c, main: b}]",
+            "39:10: models[0]: more than one source is given; write one of `file:`, `files:`, `folder:` and `generate:`",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, folder: c}]",
+            "39:10: models[0]: which of the folder's files is the model isn't said; add `main:` with its path in the folder; of several pieces, the first",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, files: [x/b, c], main: x/b}]",
+            "39:10: models[0]: `main` is `x/b`, which isn't in the pack; in it are b, c; in a pack they have no folder",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, files: [x/b, y/b]}]",
+            "39:33: models[0].files[1]: `b` is listed twice, first on line 39; keep one of them",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: b}, {name: a, file: c}]",
+            "39:30: models[1]: `a` is listed twice, first on line 39; keep one of them",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: ../../b}]",
+            "39:26: models[0].file: `../../b` leaves the repository; use at most 1 `..`, and copy what is outside into the repository",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: b c}]",
+            "39:10: models[0]: `b c` isn't the path of a model file in a pack; rename it: use at most 255 letters, digits and `._-+`, with `/` between folders and no `.` or `..` part",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, generate: {kind: large, seed: 1}}]",
+            "39:37: models[0].generate.kind: `large` isn't one of the known values; use `tiny`",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: b, pack: {root: 00, salt: 0011223344556677001122334455667700112233445566770011223344556677, size: 8192}}]",
+            "39:42: models[0].pack.root: `00` isn't a SHA-256 digest; write 64 lower-case hexadecimal digits (this has 2 characters)",
+        ),
+        (
+            "models: []",
+            "models: [{name: a, file: b, pack: {root: 0011223344556677001122334455667700112233445566770011223344556677, salt: 0011223344556677001122334455667700112233445566770011223344556677, size: 8193}}]",
+            "39:186: models[0].pack.size: 8193 isn't a multiple of 4096; copy what `sealstone pack` prints",
+        ),
+        (
             "schema: sealstone/spec/v1",
             "schema: sealstone/spec/v2",
             "1:9: schema: this is `sealstone/spec/v2`, and this program reads `sealstone/spec/v1`; write `schema: sealstone/spec/v1`, or use the version of sealstone that the spec was written for",

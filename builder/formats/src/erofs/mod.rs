@@ -17,4 +17,4 @@ pub(crate) use dump::data_bytes;
 pub use dump::{dump, locate};
 pub use layout::BLOCK;
 pub use reader::{Kind, Node, ReadError, Volume, parse, parse_canonical};
-pub use writer::{File, Image, WriteError, write};
+pub use writer::{File, Image, WriteError, metadata, write};

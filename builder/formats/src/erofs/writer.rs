@@ -101,6 +101,17 @@ pub fn write<R: io::Read>(
     Ok(u64::from(plan.blocks) * BLOCK as u64)
 }
 
+/// The blocks of an image that stand in front of its files: superblock, inodes and directories.
+///
+/// [`write`] begins with them, and of all that an image says only they depend on its UUID. So a UUID that follows from the files'
+/// content need not be known before the files are read: write the image under any UUID, and these blocks over it afterwards.
+///
+/// # Errors
+/// [`WriteError`], as of [`write`] before it has written anything.
+pub fn metadata(image: &Image<'_>) -> Result<Vec<u8>, WriteError> {
+    Ok(Plan::new(image)?.metadata)
+}
+
 /// Zeros behind a file of that length.
 pub(super) fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
@@ -285,6 +296,21 @@ mod tests {
             assert!(message.contains(expected), "{files:?}: {message}");
             assert!(out.is_empty());
         }
+    }
+
+    #[test]
+    fn metadata_over_an_image_gives_it_another_uuid() {
+        let files = [File { path: "a/b", size: 5000 }, File { path: "c", size: 1 }];
+        let whole = |uuid| {
+            let mut out = Vec::new();
+            write(&Image { uuid, ..image(&files) }, zeros, &mut out).unwrap();
+            out
+        };
+        let uuid = Uuid::from_bytes([7; 16]);
+        let mut changed = whole(Uuid::nil());
+        let front = metadata(&Image { uuid, ..image(&files) }).unwrap();
+        changed[..front.len()].copy_from_slice(&front);
+        assert!(changed == whole(uuid) && changed != whole(Uuid::nil()));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::model;
 use super::profile::{self, FirmwareFile, not_empty};
 use super::{
-    Address, AlsoSuite, Archive, Attestation, Firmware, FirmwarePlatform, Image, Isa, Kernel, Model, Network, Repository, Root,
-    SCHEMA, Source, SourceOrigin, Spec, Stub, Userland,
+    Address, AlsoSuite, Archive, Attestation, Firmware, FirmwarePlatform, Image, Isa, Kernel, Network, Repository, Root, SCHEMA,
+    Source, SourceOrigin, Spec, Stub, Userland,
 };
 use crate::error::ProblemKind;
 use crate::reader::{Cursor, Fields, shorten};
@@ -44,7 +45,7 @@ pub(super) fn spec(cursor: &Cursor<'_>, depth: usize, sha256: Sha256) -> Option<
     let firmware = fields.need("firmware", firmware);
     let stub = fields.need("stub", stub);
     let network = fields.need("network", network);
-    let models = fields.or("models", Vec::new(), |c| c.unique_list(|m: &Model| m.name.to_string(), |m| model(m, depth)));
+    let models = fields.or("models", Vec::new(), |c| model::list(c, depth));
     let attestation = fields.need("attestation", |c| c.choice(Attestation::WORDS));
     let profiles = fields.or("profiles", Vec::new(), |c| c.unique_list(|p| p.id.to_string(), profile::read));
     schema?;
@@ -267,14 +268,7 @@ fn network(cursor: &Cursor<'_>) -> Option<Network> {
     Some(Network { address: address?, port: port? })
 }
 
-fn model(cursor: &Cursor<'_>, depth: usize) -> Option<Model> {
-    let fields = cursor.fields(&["name", "file", "required"])?;
-    let (name, file) = (fields.need("name", Cursor::value), fields.need("file", |c| path(c, depth)));
-    let required = fields.or("required", true, Cursor::boolean);
-    Some(Model { name: name?, file: file?, required: required? })
-}
-
-fn path(cursor: &Cursor<'_>, depth: usize) -> Option<SpecPath> {
+pub(super) fn path(cursor: &Cursor<'_>, depth: usize) -> Option<SpecPath> {
     let path: SpecPath = cursor.value()?;
     if path.climbs() <= depth {
         return Some(path);

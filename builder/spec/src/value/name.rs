@@ -29,6 +29,29 @@ impl FromStr for Name {
     }
 }
 
+/// The name of a model: what clients ask for, and inside the image a mount point and a device's name. 1 to 63 lower-case
+/// letters, digits and inner hyphens; `docs/formats/config.md` takes no other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelName(String);
+
+text_value!(ModelName);
+
+impl FromStr for ModelName {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<ModelName, BadValue> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let inner = !text.starts_with('-') && !text.ends_with('-');
+        if (1..=63).contains(&text.len()) && inner && text.chars().all(allowed) {
+            return Ok(ModelName(text.to_owned()));
+        }
+        Err(BadValue::new(
+            format!("`{}` isn't the name of a model", shorten(text)),
+            "use 1 to 63 lower-case letters, digits and inner `-`, such as llama-3-8b",
+        ))
+    }
+}
+
 /// The name of a binary or source package: Debian Policy, section 5.6.1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackageName(String);
@@ -54,6 +77,17 @@ impl FromStr for PackageName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn model_names() {
+        for (text, good) in [("a", true), ("llama-3-8b", true), ("7b", true), ("", false), ("-a", false), ("a-", false)] {
+            assert_eq!(text.parse::<ModelName>().is_ok(), good, "{text:?}");
+        }
+        for text in ["llama-3.1", "a_b", "A", "a/b", "é", "a b", &"x".repeat(64)] {
+            assert!(text.parse::<ModelName>().is_err(), "{text:?}");
+        }
+        assert!("x".repeat(63).parse::<ModelName>().is_ok());
+    }
 
     #[test]
     fn alphabets() {

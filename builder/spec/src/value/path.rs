@@ -18,7 +18,35 @@ pub struct RootPath(String);
 
 text_value!(RootPath);
 
+/// A path inside a model pack, such as `model.gguf`: at most 255 of `A-Z a-z 0-9 . _ - + /`, no empty, `.` or `..` part, as
+/// `docs/formats/config.md` wants it of the file that the engine opens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackPath(String);
+
+text_value!(PackPath);
+
+impl FromStr for PackPath {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<PackPath, BadValue> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-+/".contains(c);
+        let parts = text.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if text.len() <= 255 && parts && text.chars().all(allowed) {
+            return Ok(PackPath(text.to_owned()));
+        }
+        Err(BadValue::new(
+            format!("`{}` isn't the path of a model file in a pack", shorten(text)),
+            "use at most 255 letters, digits and `._-+`, with `/` between folders and no `.` or `..` part",
+        ))
+    }
+}
+
 impl SpecPath {
+    /// The last part: the file's own name.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
     /// How many folders it climbs above the spec's own.
     pub fn climbs(&self) -> usize {
         self.0.split('/').take_while(|segment| *segment == "..").count()
@@ -82,6 +110,17 @@ fn check_relative<'t>(text: &'t str, base: &str) -> Result<std::str::Split<'t, c
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_in_packs() {
+        for (text, good) in [("model.gguf", true), ("a/b-00001-of-00002.gguf", true), ("", false), ("/a", false), ("a//b", false)]
+        {
+            assert_eq!(text.parse::<PackPath>().is_ok(), good, "{text:?}");
+        }
+        for text in ["../a", "a/.", "a b", "ä", &"x".repeat(256)] {
+            assert!(text.parse::<PackPath>().is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn what_is_a_path() {
