@@ -3,8 +3,9 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`pin`] | `pin.json`: what is in an image, and every register that a machine running it must show |
+//! | [`evidence`] | the evidence document that a machine hands out, parsed |
 //! | [`policy`] | what a client accepts besides genuine evidence |
-//! | [`verdict`] | evidence × policy → a list of checks, worst first |
+//! | [`verdict`] | pin × evidence × policy → a list of checks, worst first |
 //! | [`canonical`] | the one byte form that JSON documents are hashed and signed in |
 //! | [`hex`] | digests and other fixed-length bytes, written in lower-case hex |
 //! | [`time`] | moments, written as `2026-07-11T10:16:37Z` |
@@ -12,6 +13,7 @@
 //! The crate is a pure function of its arguments: no files, clock, environment or network.
 
 pub mod canonical;
+pub mod evidence;
 pub mod hex;
 pub mod pin;
 pub mod policy;

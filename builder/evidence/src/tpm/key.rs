@@ -4,7 +4,7 @@ use crate::bytes::{Fields, Truncated};
 use crate::x509::{KeyError, PublicKey};
 
 use super::attest::{TpmError, sized};
-use super::signature::padded;
+use super::signature::{HashAlgorithm, padded};
 
 const WHAT: &str = "attestation key (TPM2B_PUBLIC)";
 
@@ -29,6 +29,9 @@ pub struct AttestationKey {
     pub key: PublicKey,
     /// Object attributes, if the key came as a TPM's public area; otherwise the caller vouches for them.
     pub attributes: Option<u32>,
+    /// The TPM's name for it, if it came as a public area whose name algorithm is known: TPM_ALG_ID of the hash, then the
+    /// hash of the area (Part 1, 16). `tpm2_readpublic` prints it. It stands for the key with all its attributes.
+    pub name: Option<Vec<u8>>,
 }
 
 impl AttestationKey {
@@ -43,18 +46,27 @@ impl AttestationKey {
             if label != "PUBLIC KEY" {
                 return Err(TpmError::Pem(format!("it is labelled {label}")));
             }
-            return Ok(Self { key: PublicKey::from_spki_der(&der)?, attributes: None });
+            return Ok(Self { key: PublicKey::from_spki_der(&der)?, attributes: None, name: None });
         }
         // A DER sequence. As the length of a TPM2B this would be above 12 KiB, more than any TPM's public area.
         if bytes.first() == Some(&0x30) {
-            return Ok(Self { key: PublicKey::from_spki_der(bytes)?, attributes: None });
+            return Ok(Self { key: PublicKey::from_spki_der(bytes)?, attributes: None, name: None });
         }
+        Self::parse_area(bytes)
+    }
+
+    /// Reads a TPM2B_PUBLIC and nothing else: the key with its attributes, for which then nobody has to vouch.
+    ///
+    /// # Errors
+    /// As [`AttestationKey::parse`].
+    pub fn parse_area(bytes: &[u8]) -> Result<Self, TpmError> {
         let mut f = Fields::new(bytes);
         let area = sized(&mut f, "public area").map_err(TpmError::truncated(WHAT))?;
         TpmError::finish(WHAT, &f)?;
         let mut f = Fields::new(area);
-        let key = Self::read_public(&mut f)?;
+        let mut key = Self::read_public(&mut f)?;
         TpmError::finish(WHAT, &f)?;
+        key.name = area.get(2..4).and_then(|id| name(id, area));
         Ok(key)
     }
 
@@ -76,8 +88,14 @@ impl AttestationKey {
             ECC => read_ecc(f)?,
             other => return Err(TpmError::Unsupported { what: WHAT, field: "type", value: other.into() }),
         };
-        Ok(Self { key, attributes })
+        Ok(Self { key, attributes, name: None })
     }
+}
+
+/// The name of an object whose public area is `area` and whose name algorithm is `id`.
+fn name(id: &[u8], area: &[u8]) -> Option<Vec<u8>> {
+    let hash = HashAlgorithm::from_id(u16::from_be_bytes(id.try_into().ok()?))?;
+    Some([id, &hash.hash(area)].concat())
 }
 
 /// TPMT_SYM_DEF_OBJECT.

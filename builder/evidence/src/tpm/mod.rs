@@ -14,4 +14,4 @@ mod verify;
 pub use attest::{Attest, Selection, TpmError};
 pub use key::AttestationKey;
 pub use signature::{HashAlgorithm, Signature};
-pub use verify::{MANDATORY, PcrValues, check_pcrs, verify};
+pub use verify::{MANDATORY, PcrValues, check_pcrs, pcr_digest, verify};

@@ -44,22 +44,26 @@ pub fn verify(attest: &Attest, signature: &Signature, key: &AttestationKey) -> V
     ]
 }
 
-/// Checks that the quote's digest is that of `values`, such as a replayed log gives them. The hash is the signature's
-/// (Part 3, TPM2_Quote).
-pub fn check_pcrs(attest: &Attest, signature: &Signature, values: &PcrValues) -> Check {
-    let recompute = || -> Result<Vec<u8>, String> {
-        let mut all = Vec::new();
-        for selection in &attest.selections {
-            let unknown = || format!("registers of bank {:#06x}, which isn't known here", selection.bank);
-            let bank = HashAlgorithm::from_id(selection.bank).ok_or_else(unknown)?;
-            for register in &selection.registers {
-                let value = values.get(&(bank, *register));
-                all.extend_from_slice(value.ok_or_else(|| format!("register {register} of {bank:?}, which isn't in the log"))?);
-            }
+/// The digest that a quote has if the registers it covers hold `values`. The hash is the signature's (Part 3, TPM2_Quote).
+///
+/// # Errors
+/// A sentence on what the quote covers besides, or that it covers nothing.
+pub fn pcr_digest(attest: &Attest, signature: &Signature, values: &PcrValues) -> Result<Vec<u8>, String> {
+    let mut all = Vec::new();
+    for selection in &attest.selections {
+        let unknown = || format!("registers of bank {:#06x}, which isn't known here", selection.bank);
+        let bank = HashAlgorithm::from_id(selection.bank).ok_or_else(unknown)?;
+        for register in &selection.registers {
+            let value = values.get(&(bank, *register));
+            all.extend_from_slice(value.ok_or_else(|| format!("register {register} of {bank:?}, which isn't in the log"))?);
         }
-        if all.is_empty() { Err("no register at all".into()) } else { Ok(signature.hash.hash(&all)) }
-    };
-    let (holds, expected) = match recompute() {
+    }
+    if all.is_empty() { Err("no register at all".into()) } else { Ok(signature.hash.hash(&all)) }
+}
+
+/// Checks that the quote's digest is that of `values`, such as a replayed log gives them.
+pub fn check_pcrs(attest: &Attest, signature: &Signature, values: &PcrValues) -> Check {
+    let (holds, expected) = match pcr_digest(attest, signature, values) {
         Ok(digest) => (digest == attest.pcr_digest, hex(&digest)),
         Err(error) => (false, format!("not known: the quote covers {error}")),
     };

@@ -9,7 +9,7 @@ mod tpm;
 
 pub use snp::{SnpPolicy, TcbFloor};
 pub use tdx::{AcceptedStatus, TdxPolicy};
-pub use tpm::TpmPolicy;
+pub use tpm::{KeyName, Nonce, TpmPolicy};
 
 use serde::Deserialize;
 
@@ -19,6 +19,10 @@ pub const SCHEMA: &str = "sealstone/policy/v1";
 /// What a client accepts. `Policy::default()` is what holds without a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// Accept images that may serve without evidence: builds for development. Default: no.
+    pub allow_insecure: bool,
+    /// Refuse evidence that is judged without a nonce or channel that it is bound to. Default: no; the verdict says it.
+    pub require_binding: bool,
     /// For SEV-SNP.
     pub snp: SnpPolicy,
     /// For TDX.
@@ -54,6 +58,10 @@ pub enum PolicyError {
 struct Document {
     schema: String,
     #[serde(default)]
+    allow_insecure: bool,
+    #[serde(default)]
+    require_binding: bool,
+    #[serde(default)]
     snp: SnpPolicy,
     #[serde(default)]
     tdx: TdxPolicy,
@@ -72,7 +80,8 @@ impl Policy {
         if document.schema != SCHEMA {
             return Err(PolicyError::Schema { file: file.to_owned(), found: document.schema });
         }
-        Ok(Self { snp: document.snp, tdx: document.tdx, tpm: document.tpm })
+        let Document { schema: _, allow_insecure, require_binding, snp, tdx, tpm } = document;
+        Ok(Self { allow_insecure, require_binding, snp, tdx, tpm })
     }
 }
 
@@ -84,7 +93,7 @@ mod tests {
     fn every_field_is_read() {
         let zeros = "0".repeat(96);
         let text = format!(
-            "schema: sealstone/policy/v1\n\
+            "schema: sealstone/policy/v1\nallow_insecure: true\nrequire_binding: true\n\
              snp:\n  products: [Milan, Genoa]\n  allow_debug: true\n  allow_migration: true\n  allow_smt: false\n  \
              allow_vlek: false\n  max_vmpl: 1\n  min_abi: [1, 55]\n  \
              min_tcb: {{fmc: 0, bootloader: 4, tee: 0, snp: 22, microcode: 213}}\n  \
@@ -95,11 +104,13 @@ mod tests {
              allow_perfmon: true\n  require_sept_ve_disable: false\n  mr_td: ['{zeros}']\n  rtmr0: ['{zeros}']\n  \
              rtmr1: ['{zeros}']\n  rtmr2: ['{zeros}']\n  rtmr3: ['{zeros}']\n  mr_config_id: '{zeros}'\n  \
              mr_owner: '{zeros}'\n  mr_owner_config: '{zeros}'\n  report_data: '{zeros}{}'\n\
-             tpm:\n  nonce: 00ff\n  pcrs: {{4: ['{}']}}\n",
+             tpm:\n  nonce: 00ff\n  pcrs: {{4: ['{}']}}\n  attestation_keys: ['000b{}']\n  \
+             allow_unendorsed_key: true\n",
             "0".repeat(32),
             "0".repeat(64),
             "0".repeat(32),
             "0".repeat(32),
+            "0".repeat(64),
             "0".repeat(64),
         );
         let policy = Policy::parse("p.yaml", &text).unwrap();
@@ -108,6 +119,8 @@ mod tests {
         assert_eq!(policy.tdx.accept_status.len(), 3);
         assert!(policy.tdx.allow_perfmon && !policy.tdx.require_sept_ve_disable);
         assert_eq!(policy.tpm.nonce.unwrap().0, [0, 0xff]);
+        assert!(policy.allow_insecure && policy.require_binding && policy.tpm.allow_unendorsed_key);
+        assert_eq!(policy.tpm.attestation_keys[0].0.len(), 34);
     }
 
     #[test]
@@ -116,6 +129,7 @@ mod tests {
         let default = Policy::default();
         assert!(!default.snp.allow_debug && !default.tdx.allow_debug && !default.snp.allow_migration);
         assert!(!default.snp.products.contains(&snp::ProductName::Milan));
+        assert!(!default.allow_insecure && !default.tpm.allow_unendorsed_key);
     }
 
     #[test]
@@ -130,6 +144,8 @@ mod tests {
             ("schema: sealstone/policy/v1\nsnp:\n  products: [Rome]\n", "Rome"),
             ("schema: sealstone/policy/v1\nsnp:\n  host_data: '00'\n", "64 lower-case"),
             ("schema: sealstone/policy/v1\ntdx:\n  accept_status: [Fine]\n", "Fine"),
+            ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['000b00']\n", "64 digits"),
+            ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['0004{40 digits}']\n", "64 digits"),
             ("schema: sealstone/policy/v1\n---\nschema: sealstone/policy/v1\n", "p.yaml"),
         ];
         for (text, expected) in table {

@@ -15,6 +15,24 @@ pub struct TpmPolicy {
     /// Accepted values of registers of the SHA-256 bank, by number. Needs the event log. Default: not looked at, because
     /// a pin says it better.
     pub pcrs: BTreeMap<u8, Vec<Bytes<32>>>,
+    /// Attestation keys that are accepted, by the TPM's name for them. Default: none.
+    pub attestation_keys: Vec<KeyName>,
+    /// Accept any attestation key, although nothing says whose TPM it is in: a software TPM's, say. Default: no.
+    pub allow_unendorsed_key: bool,
+}
+
+/// The TPM's name for a key: `000b` and 64 digits, or `000c` and 96, in lower-case hex, as `tpm2_readpublic` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName(pub Vec<u8>);
+
+impl<'de> Deserialize<'de> for KeyName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let decoded = data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
+        let named = decoded.filter(|name| matches!((name.as_slice(), name.len()), ([0, 0x0b, ..], 34) | ([0, 0x0c, ..], 50)));
+        let problem = "a key's name is 000b and 64 digits, or 000c and 96 digits, in lower-case hex";
+        named.map(Self).ok_or_else(|| de::Error::custom(problem))
+    }
 }
 
 /// Up to 64 bytes, in lower-case hex.

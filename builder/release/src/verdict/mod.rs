@@ -1,9 +1,16 @@
 //! The verdict: genuine? (checks of `sealstone-evidence`) and wanted? (checks here), in one list, worst first.
+//!
+//! [`appraise`] is the whole question, pin and all; [`snp`], [`tdx`] and [`tpm`] judge raw evidence without a pin.
 
+mod appraise;
+mod binding;
+mod pinned;
 mod snp;
 mod tdx;
 mod tpm;
 
+pub use appraise::appraise;
+pub use binding::Binding;
 pub use sealstone_evidence::check::{Check, Outcome, Refusal};
 pub use snp::snp;
 pub use tdx::tdx;
@@ -12,7 +19,7 @@ pub use tpm::tpm;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::hex::Bytes;
+use crate::hex::{Bytes, Sha256};
 
 /// Value of the field `schema`.
 pub const SCHEMA: &str = "sealstone/verdict/v1";
@@ -22,7 +29,17 @@ pub const SCHEMA: &str = "sealstone/verdict/v1";
 pub struct Verdict {
     tee: &'static str,
     at: u64,
+    pinned: Option<Pinned>,
     checks: Vec<Check>,
+}
+
+/// The pin that a verdict was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// Its id.
+    pub pin: Sha256,
+    /// The profile that fits, or fits best; none if it has none for the evidence's technology.
+    pub profile: Option<String>,
 }
 
 impl Verdict {
@@ -43,7 +60,12 @@ impl Verdict {
         ));
         // Stable: within one outcome the order in which the checks stand in the documentation.
         checks.sort_by_key(|check| check.outcome);
-        Self { tee, at, checks }
+        Self { tee, at, pinned: None, checks }
+    }
+
+    /// The pin that it was made with, if it was made by [`appraise`].
+    pub fn pinned(&self) -> Option<&Pinned> {
+        self.pinned.as_ref()
     }
 
     /// Every check, worst first.
@@ -110,6 +132,10 @@ impl Serialize for Verdict {
         map.serialize_entry("exit_code", &self.exit_code())?;
         map.serialize_entry("tee", self.tee)?;
         map.serialize_entry("at", &self.at)?;
+        if let Some(Pinned { pin, profile }) = &self.pinned {
+            map.serialize_entry("pin", pin)?;
+            map.serialize_entry("profile", profile)?;
+        }
         map.serialize_entry("checks", &self.checks.iter().map(Line).collect::<Vec<_>>())?;
         map.end()
     }

@@ -7,7 +7,7 @@ use super::{Check, Refusal, Verdict, one_of};
 use crate::policy::{Policy, SnpPolicy};
 
 /// Every check of the policy that [`snp`] makes.
-const ASKED: [&str; 15] = [
+pub(super) const ASKED: [&str; 15] = [
     "snp.measurement",
     "snp.policy.reserved",
     "snp.policy.debug",
@@ -34,7 +34,7 @@ pub fn snp(report: &Report, endorsement: &Certificate, chain: &[Certificate], po
     Verdict::new("sev-snp", at, &evidence::MANDATORY, &ASKED, checks)
 }
 
-fn judge(report: &Report, genuine: &Authenticity, policy: &SnpPolicy) -> Vec<Check> {
+pub(super) fn judge(report: &Report, genuine: &Authenticity, policy: &SnpPolicy) -> Vec<Check> {
     let measurements = policy.measurements.as_deref();
     let why = "another image was launched, or the same one with other firmware, vCPUs or VMM";
     let mut checks = vec![one_of("snp.measurement", Refusal::Measurement, measurements, &report.measurement, why)];

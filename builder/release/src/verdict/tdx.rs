@@ -8,7 +8,7 @@ use crate::hex::Bytes;
 use crate::policy::{Policy, TdxPolicy};
 
 /// Every check of the policy that [`tdx`] makes.
-const ASKED: [&str; 19] = [
+pub(super) const ASKED: [&str; 19] = [
     "tdx.mrtd",
     "tdx.rtmr0",
     "tdx.rtmr1",
@@ -39,13 +39,18 @@ const XFAM_FIXED: u64 = 3;
 /// The verdict on a quote; `at` is the time to judge at, in seconds since 1970.
 pub fn tdx(quote: &Quote, collateral: &Collateral, policy: &Policy, at: u64) -> Verdict {
     let genuine = evidence::verify(quote, collateral, at);
-    let (body, policy) = (&quote.body, &policy.tdx);
-    let mut checks = genuine.checks.clone();
-    checks.extend(registers(body, policy));
-    checks.extend(tcb(&genuine, collateral, policy));
+    let mut checks = judge(&quote.body, &genuine, Some(collateral), &policy.tdx);
+    checks.splice(0..0, genuine.checks);
+    Verdict::new("tdx", at, &evidence::MANDATORY, &ASKED, checks)
+}
+
+/// Every check of [`ASKED`], in that order.
+pub(super) fn judge(body: &TdBody, genuine: &Authenticity, collateral: Option<&Collateral>, policy: &TdxPolicy) -> Vec<Check> {
+    let mut checks = Vec::from(registers(body, policy));
+    checks.extend(tcb(genuine, collateral, policy));
     checks.extend(attributes(body, policy));
     checks.extend(given(body, policy));
-    Verdict::new("tdx", at, &evidence::MANDATORY, &ASKED, checks)
+    checks
 }
 
 fn registers(body: &TdBody, policy: &TdxPolicy) -> [Check; 5] {
@@ -60,7 +65,7 @@ fn registers(body: &TdBody, policy: &TdxPolicy) -> [Check; 5] {
     ]
 }
 
-fn tcb(genuine: &Authenticity, collateral: &Collateral, policy: &TdxPolicy) -> [Check; 3] {
+fn tcb(genuine: &Authenticity, collateral: Option<&Collateral>, policy: &TdxPolicy) -> [Check; 3] {
     let tcb = genuine.tcb.as_ref();
     let status = tcb.ok().map(|tcb| tcb.status);
     let found = match tcb {
@@ -69,7 +74,8 @@ fn tcb(genuine: &Authenticity, collateral: &Collateral, policy: &TdxPolicy) -> [
         Err(error) => format!("Unlisted ({error})"),
     };
     let date = tcb.map_or("not known".to_owned(), |tcb| time::show(tcb.tcb_date));
-    let number = collateral.tcb_info.tcb_evaluation_data_number.min(collateral.qe_identity.tcb_evaluation_data_number);
+    let number =
+        collateral.map(|given| given.tcb_info.tcb_evaluation_data_number.min(given.qe_identity.tcb_evaluation_data_number));
     [
         Check::judge(
             "tdx.policy.tcb-status",
@@ -93,9 +99,9 @@ fn tcb(genuine: &Authenticity, collateral: &Collateral, policy: &TdxPolicy) -> [
         Check::judge(
             "tdx.policy.evaluation-number",
             Refusal::Policy,
-            number >= policy.min_evaluation_number,
+            number.is_some_and(|number| number >= policy.min_evaluation_number),
             format!("at least {}", policy.min_evaluation_number),
-            number.to_string(),
+            number.map_or("not known: there is no collateral".to_owned(), |number| number.to_string()),
             "the collateral is from before a TCB recovery that the policy asks for",
         ),
     ]

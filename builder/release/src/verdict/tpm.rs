@@ -9,7 +9,7 @@ use super::{Check, Refusal, Verdict};
 use crate::policy::{Policy, TpmPolicy};
 
 /// Every check besides genuineness that [`tpm`] makes.
-const ASKED: [&str; 3] = ["tpm.pcrs", "tpm.measurement", "tpm.nonce"];
+pub(super) const ASKED: [&str; 3] = ["tpm.pcrs", "tpm.measurement", "tpm.nonce"];
 
 /// Registers of a TPM (PC Client Platform TPM Profile, 4.6).
 const REGISTERS: u8 = 24;
@@ -39,16 +39,12 @@ pub fn tpm(
 }
 
 /// Registers as the log leaves them. One that the log doesn't mention is as it starts: zero up to 16 and 23, ones between.
-fn replay(log: &EventLog) -> Result<PcrValues, LogError> {
+pub(super) fn replay(log: &EventLog) -> Result<PcrValues, LogError> {
     let mut values = PcrValues::new();
     for algorithm in log.algorithms() {
-        let bank = match algorithm {
-            Algorithm::Sha256 => HashAlgorithm::Sha256,
-            Algorithm::Sha384 => HashAlgorithm::Sha384,
-        };
+        let bank = bank(algorithm);
         for register in 0..REGISTERS {
-            let start = if (17..=22).contains(&register) { 0xff } else { 0 };
-            values.insert((bank, register), vec![start; algorithm.size()]);
+            values.insert((bank, register), reset_value(register, algorithm));
         }
         for (register, value) in log.replay(algorithm)? {
             if let Register::Pcr(number) = register {
@@ -59,7 +55,21 @@ fn replay(log: &EventLog) -> Result<PcrValues, LogError> {
     Ok(values)
 }
 
-fn measurement(attest: &Attest, values: Option<&PcrValues>, policy: &TpmPolicy) -> Check {
+/// The bank of an algorithm.
+pub(super) fn bank(algorithm: Algorithm) -> HashAlgorithm {
+    match algorithm {
+        Algorithm::Sha256 => HashAlgorithm::Sha256,
+        Algorithm::Sha384 => HashAlgorithm::Sha384,
+    }
+}
+
+/// What a register holds that nothing was measured into.
+pub(super) fn reset_value(register: u8, algorithm: Algorithm) -> Vec<u8> {
+    let start = if (17..=22).contains(&register) { 0xff } else { 0 };
+    vec![start; algorithm.size()]
+}
+
+pub(super) fn measurement(attest: &Attest, values: Option<&PcrValues>, policy: &TpmPolicy) -> Check {
     const ID: &str = "tpm.measurement";
     const WHY: &str = "something else was booted, or the quote doesn't cover the register";
     if policy.pcrs.is_empty() {
@@ -82,7 +92,7 @@ fn measurement(attest: &Attest, values: Option<&PcrValues>, policy: &TpmPolicy) 
     Check::judge(ID, Refusal::Measurement, true, "registers as the policy says", "registers as the policy says", WHY)
 }
 
-fn nonce(attest: &Attest, policy: &TpmPolicy) -> Check {
+pub(super) fn nonce(attest: &Attest, policy: &TpmPolicy) -> Check {
     const ID: &str = "tpm.nonce";
     const WHY: &str = "the quote was made for another purpose or session: it isn't fresh";
     let found = data_encoding::HEXLOWER.encode(&attest.extra_data);

@@ -1,0 +1,200 @@
+//! Pin × evidence × policy × binding × time → verdict.
+
+use sealstone_evidence::snp::{self as snp_evidence};
+use sealstone_evidence::tdx::{self as tdx_evidence};
+use sealstone_evidence::tpm::{self as tpm_evidence};
+
+use super::{Binding, Check, Pinned, Refusal, Verdict, binding, pinned, snp, tdx, tpm};
+use crate::evidence::{Attestation, Body, Config, Evidence, SnpEvidence, TdxEvidence, TpmEvidence};
+use crate::pin::Pin;
+use crate::policy::Policy;
+use crate::time::Moment;
+
+/// Checks that every verdict with a pin must have decided.
+const DECIDED: [&str; 4] = ["pin.profile", "config.image", "config.models", "config.attestation"];
+/// Checks that it must have made, if only to say that there was nothing to compare with.
+const MADE: [&str; 2] = ["pin.validity", "binding"];
+
+/// The verdict on `evidence`: genuine, from a machine that runs what `pin` says, within `policy`, bound to `binding`, at
+/// the moment `at`.
+///
+/// Expected registers are recomputed from the pin's events and small digests; what the machine says of itself is only ever
+/// compared with them. All checks are made, whatever the first of them says.
+pub fn appraise(pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Binding, at: Moment) -> Verdict {
+    let mut list = List { decided: DECIDED.to_vec(), made: MADE.to_vec(), checks: Vec::new() };
+    // Where there is an expectation, that nothing was compared with it is no answer.
+    list.decided.extend(pin.contents().validity.map(|_| "pin.validity"));
+    list.decided.extend((*binding != Binding::Offline || policy.require_binding).then_some("binding"));
+    let profile = match &evidence.body {
+        Body::Snp(body) => list.snp(pin, body, policy, at.unix()),
+        Body::Tdx(body) => list.tdx(pin, body, policy, at.unix()),
+        Body::Tpm(body) => list.tpm(pin, body, policy),
+    };
+    list.checks.push(validity(pin, at));
+    list.checks.push(binding::check(evidence, binding, policy));
+    list.checks.extend(config(pin, &evidence.config, policy));
+    let mut verdict = Verdict::new(evidence.tee(), at.unix(), &list.decided, &list.made, list.checks);
+    verdict.pinned = Some(Pinned { pin: pin.id(), profile });
+    verdict
+}
+
+/// Checks as they come in, and which there must be.
+struct List {
+    decided: Vec<&'static str>,
+    made: Vec<&'static str>,
+    checks: Vec<Check>,
+}
+
+impl List {
+    fn snp(&mut self, pin: &Pin, body: &SnpEvidence, policy: &Policy, at: u64) -> Option<String> {
+        let genuine = match &body.endorsement {
+            Some(endorsement) => snp_evidence::verify(&body.report, endorsement, &body.chain, at),
+            None => {
+                let problem = "there is no certificate of the key that signed the report; give it with --vcek";
+                let checks = not_checked(&snp_evidence::MANDATORY, problem);
+                snp_evidence::Authenticity { checks, product: None, endorsement: None }
+            }
+        };
+        self.decided.extend(snp_evidence::MANDATORY);
+        self.decided.push("pin.launch");
+        self.made.extend(snp::ASKED);
+        let (profile, checks) = pinned::snp(pin, &body.report);
+        self.checks.extend(checks);
+        self.checks.extend(snp::judge(&body.report, &genuine, &policy.snp));
+        self.checks.extend(genuine.checks);
+        profile
+    }
+
+    fn tdx(&mut self, pin: &Pin, body: &TdxEvidence, policy: &Policy, at: u64) -> Option<String> {
+        let genuine = match &body.collateral {
+            Some(collateral) => tdx_evidence::verify(&body.quote, collateral, at),
+            None => {
+                let problem = "there is no collateral; give it with --collateral";
+                let checks = not_checked(&tdx_evidence::MANDATORY, problem);
+                tdx_evidence::Authenticity { checks, tcb: Err(problem.to_owned()) }
+            }
+        };
+        self.decided.extend(tdx_evidence::MANDATORY);
+        self.made.extend(tdx::ASKED);
+        self.made.extend(pinned::TDX);
+        let found = pinned::tdx(pin, &body.quote.body, body.event_log.as_ref());
+        self.decided.extend(found.decided);
+        self.checks.extend(found.checks);
+        self.checks.extend(tdx::judge(&body.quote.body, &genuine, body.collateral.as_ref(), &policy.tdx));
+        self.checks.extend(genuine.checks);
+        found.profile
+    }
+
+    fn tpm(&mut self, pin: &Pin, body: &TpmEvidence, policy: &Policy) -> Option<String> {
+        self.decided.extend(tpm_evidence::MANDATORY);
+        self.decided.push("tpm.endorsement");
+        self.made.extend(tpm::ASKED);
+        let replayed = body.event_log.as_ref().map(tpm::replay).transpose();
+        let log = match &replayed {
+            Ok(Some(values)) => tpm_evidence::check_pcrs(&body.attest, &body.signature, values),
+            Ok(None) => {
+                let found = "no event log: the registers' values are known as far as the pin says them";
+                Check::not_asked("tpm.pcrs", found, "with the event log the registers' values are recomputed")
+            }
+            Err(error) => {
+                let why = "a log that can't be replayed isn't one that firmware and kernel wrote";
+                Check::judge("tpm.pcrs", Refusal::Measurement, false, "a log that can be replayed", error.to_string(), why)
+            }
+        };
+        let values = replayed.ok().flatten();
+        let found = pinned::tpm(pin, body, values.as_ref().map(|values| (values, log.passed())));
+        self.decided.extend(found.decided);
+        self.checks.extend(found.checks);
+        self.checks.extend(tpm_evidence::verify(&body.attest, &body.signature, &body.key));
+        self.checks.push(endorsement(body, policy));
+        self.checks.push(log);
+        self.checks.push(tpm::measurement(&body.attest, values.as_ref(), &policy.tpm));
+        self.checks.push(tpm::nonce(&body.attest, &policy.tpm));
+        found.profile
+    }
+}
+
+/// What is missing refuses every check that needs it.
+fn not_checked(ids: &[&'static str], problem: &str) -> Vec<Check> {
+    let refuse = |id: &&'static str| {
+        let found = format!("not checked: {problem}");
+        Check::judge(id, Refusal::Signature, false, "evidence that can be checked", found, "nothing is taken on trust")
+    };
+    ids.iter().map(refuse).collect()
+}
+
+/// Whose TPM it is: the document alone can't say.
+fn endorsement(body: &TpmEvidence, policy: &Policy) -> Check {
+    let name = body.key.name.as_deref().unwrap_or_default();
+    let policy = &policy.tpm;
+    let is_listed = policy.attestation_keys.iter().any(|key| key.0 == name);
+    let found = format!("key {}", data_encoding::HEXLOWER.encode(name));
+    let expected = match (policy.allow_unendorsed_key, policy.attestation_keys.len()) {
+        (true, _) => "any key: the policy has allow_unendorsed_key".to_owned(),
+        (false, 0) => "a key that the policy lists; it lists none".to_owned(),
+        (false, count) => format!("one of {count} keys that the policy lists"),
+    };
+    Check::judge(
+        "tpm.endorsement",
+        Refusal::Policy,
+        is_listed || policy.allow_unendorsed_key,
+        expected,
+        found,
+        "whoever runs a software TPM can make a perfect quote; say whose TPM to trust: `tpm: {attestation_keys: [NAME]}` in the policy",
+    )
+}
+
+fn validity(pin: &Pin, at: Moment) -> Check {
+    const ID: &str = "pin.validity";
+    const WHY: &str = "the pin's publisher stands behind it for this time only; get the current one";
+    match pin.contents().validity {
+        None => Check::not_asked(ID, "the pin is valid at any time: it is a build's, not a release's", WHY),
+        Some(span) => Check::judge(
+            ID,
+            Refusal::Policy,
+            (span.not_before..=span.not_after).contains(&at),
+            format!("from {} to {}", span.not_before, span.not_after),
+            at.to_string(),
+            WHY,
+        ),
+    }
+}
+
+/// The configuration is measured, so these follow from the registers; they are looked at all the same, because they say in
+/// words what a digest can't, and because a pin might leave open the register that holds them.
+fn config(pin: &Pin, config: &Config, policy: &Policy) -> [Check; 3] {
+    let contents = pin.contents();
+    let models = |list: Vec<(&str, String, String)>| match list.as_slice() {
+        [] => "none".to_owned(),
+        list => list.iter().map(|(name, root, salt)| format!("{name} {root} {salt}")).collect::<Vec<_>>().join(", "),
+    };
+    let said = config.models.iter().map(|model| (model.name.as_str(), model.root.to_string(), model.salt.to_string()));
+    let wanted = contents.models.iter().map(|model| (model.name.as_str(), model.root.to_string(), model.salt.to_string()));
+    let (mut said, mut wanted): (Vec<_>, Vec<_>) = (said.collect(), wanted.collect());
+    said.sort_unstable();
+    wanted.sort_unstable();
+    let image = format!("{} {}", contents.image.name, contents.image.version);
+    let found = format!("{} {}", config.name, config.version);
+    [
+        Check::judge("config.image", Refusal::Measurement, image == found, image, found, "the machine runs another image"),
+        Check::judge(
+            "config.models",
+            Refusal::Measurement,
+            said == wanted,
+            models(wanted),
+            models(said),
+            "the machine takes other models than the pin says",
+        ),
+        Check::judge(
+            "config.attestation",
+            Refusal::Policy,
+            config.attestation == Attestation::Required || policy.allow_insecure,
+            if policy.allow_insecure { "required or insecure" } else { "required" },
+            match config.attestation {
+                Attestation::Required => "required",
+                Attestation::Insecure => "insecure",
+            },
+            "the image is a build for development, which serves without evidence, too",
+        ),
+    ]
+}
