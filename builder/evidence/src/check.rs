@@ -14,6 +14,8 @@ pub enum Refusal {
     Measurement,
     /// Genuine and perhaps the right program, but under conditions that the policy doesn't accept, or no longer.
     Policy,
+    /// Nothing else refuses, but nobody can see that it was published: no proof of a log, or a wrong one.
+    Transparency,
 }
 
 impl Refusal {
@@ -23,6 +25,7 @@ impl Refusal {
             Self::Signature => 10,
             Self::Measurement => 11,
             Self::Policy => 12,
+            Self::Transparency => 13,
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Pinned {
 impl Verdict {
     /// Puts checks together. `genuine` names those that must be there and have passed, `asked` those that must be there:
     /// whatever is missing refuses, so that no mistake in a list of checks can lead to an accept.
-    fn new(tee: &'static str, at: u64, genuine: &[&str], asked: &[&str], mut checks: Vec<Check>) -> Self {
+    pub(crate) fn new(tee: &'static str, at: u64, genuine: &[&str], asked: &[&str], mut checks: Vec<Check>) -> Self {
         let once = |id: &&&str| checks.iter().filter(|check| check.id == **id).count() == 1;
         let skipped = |id: &&&str| checks.iter().any(|check| check.id == **id && check.outcome == Outcome::NotAsked);
         let missing = genuine.iter().chain(asked).filter(|id| !once(id));
@@ -121,6 +121,7 @@ fn name(refusal: Refusal) -> &'static str {
         Refusal::Signature => "signature",
         Refusal::Measurement => "measurement",
         Refusal::Policy => "policy",
+        Refusal::Transparency => "transparency",
     }
 }
 
