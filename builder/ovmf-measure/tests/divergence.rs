@@ -75,9 +75,12 @@ fn the_prediction_agrees_with_its_own_log() {
     assert_eq!(first_divergence(&transcript, &log), None);
     let replayed = log.replay(Algorithm::Sha256).unwrap();
     for (register, values) in transcript.registers().unwrap() {
-        let zero = Algorithm::Sha256.zero();
-        assert_eq!(&values[0], replayed.get(&register).unwrap_or(&zero), "{register}");
+        assert_eq!(values[0], replayed[&register], "{register}");
     }
+    // Registers that no event names hold their reset values, and are there.
+    assert_eq!(replayed.len(), 24);
+    assert_eq!(replayed[&Register::Pcr(16)], Algorithm::Sha256.zero());
+    assert_eq!(replayed[&Register::Pcr(17)].as_bytes(), [0xff; 32]);
 }
 
 #[test]

@@ -27,7 +27,8 @@ fn the_log_replays_to_the_quotes_registers() {
     let Some(log) = common::vector(test, "eventlog/ccel_data.dat") else { return };
     let quote = common::vector(test, "eventlog/cos-113-tdx-quote.dat").unwrap();
     let registers = EventLog::parse(&log).unwrap().replay(Algorithm::Sha384).unwrap();
-    for number in 0..3u8 {
+    // RTMR3 as well: no event names it, and the quote has it as zero.
+    for number in 0..4u8 {
         let start = QUOTE_RTMR0 + 48 * usize::from(number);
         let quoted = &quote[start..start + 48];
         assert_eq!(registers[&Register::Rtmr(number)].as_bytes(), quoted, "rtmr{number}");
@@ -46,7 +47,7 @@ fn every_log_parses_and_replays() {
         assert!(!log.algorithms().is_empty(), "{name}");
         for algorithm in log.algorithms() {
             let registers = log.replay(algorithm).unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert!(registers.len() >= if cc { 2 } else { 8 }, "{name}: {}", registers.len());
+            assert!(registers.len() >= if cc { 4 } else { 24 }, "{name}: {}", registers.len());
         }
     }
 }

@@ -6,7 +6,7 @@ mod compare;
 mod kinds;
 mod parse;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use compare::{Cause, Divergence, first_divergence};
 pub use kinds::event_type_name;
@@ -74,26 +74,47 @@ impl EventLog {
         known.into_iter().filter(|a| self.banks.iter().any(|(id, _)| *id == a.tpm_id())).collect()
     }
 
-    /// Every register that the log mentions, as the fold of its events in one bank.
+    /// Every register of the log's kind, as the fold of its events in one bank. One that no event names holds its reset
+    /// value: a register left out can't be told from one that must be zero. (MRTD is there only if the log names it: it is
+    /// measured while the TD is built, and its reset value says nothing.)
+    ///
+    /// # Errors
+    /// [`LogError::NoBank`], [`LogError::MissingDigest`] or [`LogError::LateStartupLocality`].
     pub fn replay(&self, algorithm: Algorithm) -> Result<BTreeMap<Register, Digest>, LogError> {
         if !self.algorithms().contains(&algorithm) {
             return Err(LogError::NoBank(algorithm));
         }
-        let mut registers = BTreeMap::new();
+        let mut registers = reset_values(self.flavour, algorithm);
+        let mut extended = BTreeSet::new();
         for event in &self.events {
             if let Some(start) = startup_value(event, algorithm) {
-                if registers.contains_key(&event.register) {
+                if extended.contains(&event.register) {
                     return Err(LogError::LateStartupLocality { offset: event.offset });
                 }
                 registers.insert(event.register, start);
+                extended.insert(event.register);
             }
             if event.is_measured() {
                 let digest = event.digest(algorithm).ok_or(LogError::MissingDigest { offset: event.offset })?;
                 let value = registers.entry(event.register).or_insert(algorithm.zero());
                 *value = value.extend(&digest);
+                extended.insert(event.register);
             }
         }
         Ok(registers)
+    }
+}
+
+/// What registers hold before their first event: zeros, but ones in the PCRs 17 to 22 of a dynamic root of trust that was
+/// not used (PC Client Platform TPM Profile 1.05, table 8).
+fn reset_values(flavour: Flavour, algorithm: Algorithm) -> BTreeMap<Register, Digest> {
+    let zero = algorithm.zero();
+    match flavour {
+        Flavour::Cc => (0..4).map(|number| (Register::Rtmr(number), zero)).collect(),
+        Flavour::Tcg => {
+            let ones = Digest::from_bytes(&vec![0xff; algorithm.size()]).unwrap_or(zero);
+            (0..24).map(|number| (Register::Pcr(number), if (17..=22).contains(&number) { ones } else { zero })).collect()
+        }
     }
 }
 
