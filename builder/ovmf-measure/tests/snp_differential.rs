@@ -105,7 +105,8 @@ fn compare(test: &str, oracle: Command, cases: u32, at_least: u32) {
             },
         }
     }
-    println!("{test}: {agreed} of {} agree over {} firmware files; {disagreements:?}", cases.len(), contents.len());
+    let firmwares: Vec<_> = contents.keys().filter_map(|path| path.file_name()).collect();
+    println!("{test}: {agreed} of {} agree over {} firmware files {firmwares:?}; {disagreements:?}", cases.len(), contents.len());
     assert!(
         unexplained.is_empty(),
         "{} unexplained, such as:\n{}",
