@@ -3,10 +3,12 @@
 //! YAML is read by `serde-saphyr` rather than by the spec's parser: verification must not import building. It refuses
 //! unknown fields, repeated keys and wrong types with line and column, and bounds what aliases may grow to.
 
+mod release;
 mod snp;
 mod tdx;
 mod tpm;
 
+pub use release::{RebuildPolicy, ReleasePolicy, WitnessPolicy};
 pub use snp::{SnpPolicy, TcbFloor};
 pub use tdx::{AcceptedStatus, TdxPolicy};
 pub use tpm::{KeyName, Nonce, TpmPolicy};
@@ -23,6 +25,8 @@ pub struct Policy {
     pub allow_insecure: bool,
     /// Refuse evidence that is judged without a nonce or channel that it is bound to. Default: no; the verdict says it.
     pub require_binding: bool,
+    /// For releases.
+    pub release: ReleasePolicy,
     /// For SEV-SNP.
     pub snp: SnpPolicy,
     /// For TDX.
@@ -62,6 +66,8 @@ struct Document {
     #[serde(default)]
     require_binding: bool,
     #[serde(default)]
+    release: ReleasePolicy,
+    #[serde(default)]
     snp: SnpPolicy,
     #[serde(default)]
     tdx: TdxPolicy,
@@ -80,8 +86,8 @@ impl Policy {
         if document.schema != SCHEMA {
             return Err(PolicyError::Schema { file: file.to_owned(), found: document.schema });
         }
-        let Document { schema: _, allow_insecure, require_binding, snp, tdx, tpm } = document;
-        Ok(Self { allow_insecure, require_binding, snp, tdx, tpm })
+        let Document { schema: _, allow_insecure, require_binding, release, snp, tdx, tpm } = document;
+        Ok(Self { allow_insecure, require_binding, release, snp, tdx, tpm })
     }
 }
 

@@ -1,0 +1,112 @@
+//! A publisher's statement: this pin is released, these are its artefacts, and these files stand beside it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Digests, Statement, StatementError, paths_only, to_value};
+use crate::canonical;
+use crate::dsse::Envelope;
+use crate::hex::Sha256;
+use crate::key::{SigningKey, VerifierKey};
+use crate::pin::Pin;
+
+/// The predicate's type.
+pub const KIND: &str = "sealstone:release/v1";
+
+/// Files of the image that a pin names, with the names that a build gives them.
+const OF_PIN: [&str; 4] = ["disk.raw", "initrd", "uki.efi", "vmlinuz"];
+
+/// The statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    pin: Pin,
+    artefacts: Digests,
+    files: Digests,
+    source: SourcePaths,
+}
+
+/// Where in `source/` a rebuild begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePaths {
+    /// The spec.
+    pub spec: String,
+    /// Its lock.
+    pub lock: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Predicate {
+    files: Digests,
+    pin: Value,
+    source: SourcePaths,
+}
+
+impl Release {
+    /// The statement that `artefacts` are those of `pin`, and that `files` stand in the release's folder; both by name.
+    ///
+    /// # Errors
+    /// If an artefact isn't the one that the pin names, or spec and lock aren't among the files with the pin's digests.
+    pub fn new(pin: Pin, artefacts: Digests, files: Digests, source: SourcePaths) -> Result<Self, StatementError> {
+        let image = &pin.contents().image;
+        for (name, file) in OF_PIN.into_iter().zip([&image.disk, &image.initrd, &image.uki, &image.kernel]) {
+            same(name, artefacts.get(name), &file.sha256)?;
+        }
+        let built_from = &pin.contents().source;
+        for (path, digest) in [(&source.spec, &built_from.spec_sha256), (&source.lock, &built_from.lock_sha256)] {
+            let path = format!("source/{path}");
+            same(&path, files.get(&path), digest)?;
+        }
+        paths_only(&artefacts)?;
+        paths_only(&files)?;
+        Ok(Self { pin, artefacts, files, source })
+    }
+
+    /// The pin.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// Every file that a build makes, by its name in the output folder.
+    pub fn artefacts(&self) -> &Digests {
+        &self.artefacts
+    }
+
+    /// Files of the folder that never change: the pin, bill of materials, provenance, sources.
+    pub fn files(&self) -> &Digests {
+        &self.files
+    }
+
+    /// Where spec and lock are, below `source/`.
+    pub fn source(&self) -> &SourcePaths {
+        &self.source
+    }
+
+    /// An envelope with the statement.
+    pub fn sign(&self, key: &SigningKey) -> Envelope {
+        // A pin's canonical form is JSON: it was written from JSON.
+        let pin = canonical::read(&self.pin.canonical()).unwrap_or_default();
+        let predicate = Predicate { files: self.files.clone(), pin, source: self.source.clone() };
+        Statement::new(KIND, &self.artefacts, to_value(&predicate)).sign(&[key])
+    }
+
+    /// The statement in an envelope that one of `known` signed, and which.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify<'a>(envelope: &Envelope, known: &'a [VerifierKey]) -> Result<(Self, Vec<&'a VerifierKey>), StatementError> {
+        let (statement, by) = Statement::verify(envelope, known, KIND)?;
+        let Predicate { files, pin, source } = statement.predicate()?;
+        let pin = Pin::parse(&canonical::write(&pin))?;
+        Ok((Self::new(pin, statement.subjects, files, source)?, by))
+    }
+}
+
+fn same(name: &str, found: Option<&Sha256>, expected: &Sha256) -> Result<(), StatementError> {
+    if found == Some(expected) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("is {found}"));
+    Err(StatementError::Contradiction(format!("{name} {found}, the pin says {expected}")))
+}
