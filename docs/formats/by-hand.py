@@ -178,10 +178,15 @@ def sets(value):
         return {key: sets(item) for key, item in value.items()}
     return sorted(set(value)) if isinstance(value, list) else value
 
-differ = 0
-for profile in json.loads(load("pin.json"))["profiles"]:
-    mine = {"sev-snp": snp, "tdx": tdx, "tpm2": tpm}[profile["tee"]](profile)
-    equal = sets(mine) == sets(profile["launch"])
-    differ += not equal
-    print(profile["id"], "equal" if equal else "DIFFERS: " + json.dumps(mine))
-sys.exit(differ != 0)
+def main():
+    differ = 0
+    for profile in json.loads(load("pin.json"))["profiles"]:
+        mine = {"sev-snp": snp, "tdx": tdx, "tpm2": tpm}[profile["tee"]](profile)
+        equal = sets(mine) == sets(profile["launch"])
+        differ += not equal
+        print(profile["id"], "equal" if equal else "DIFFERS: " + json.dumps(mine))
+    return differ != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
