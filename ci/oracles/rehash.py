@@ -7,7 +7,7 @@ compares it with the predicted RTMR1 and RTMR2.
         BY-HAND.py: docs/formats/by-hand.py, whose Authenticode this uses
 
 An event's bytes are those in the log where the log has them (partition table, actions, separator), else those of the image's files. That they are
-what was measured is shown by their SHA-256, which must be the log's; that bank is the one that the boot's quote signs.
+what was measured is shown by their digests, which must be the log's in both banks; the boot's quote signs both.
 """
 
 import hashlib, json, runpy, sys
