@@ -8,11 +8,15 @@ pub(super) struct Paragraph<'t> {
     fields: Vec<(&'t str, &'t str)>,
 }
 
-/// A line that isn't a field, a continuation or empty, or a field that stands twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
-    pub(super) line: usize,
-    pub(super) what: String,
+/// Text that isn't what an archive's index may be: a line that is no field, continuation or empty one, a field that stands
+/// twice, or a value that can't be read. The index can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct Malformed {
+    /// Where, counted from 1; of a paragraph, its first line.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: String,
 }
 
 impl<'t> Paragraph<'t> {

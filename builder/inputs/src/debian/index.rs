@@ -53,13 +53,19 @@ pub struct SourcePackage {
     pub files: BTreeMap<String, PoolFile>,
 }
 
-/// All packages of a Packages file.
-pub(super) fn packages(text: &str) -> Result<Vec<BinaryPackage>, Malformed> {
+/// All packages of a Packages file (Debian Policy, section 5.3).
+///
+/// # Errors
+/// [`Malformed`] for the first paragraph that isn't a package's.
+pub fn packages(text: &str) -> Result<Vec<BinaryPackage>, Malformed> {
     paragraphs(text).map(|paragraph| binary(&paragraph?)).collect()
 }
 
-/// All packages of a Sources file.
-pub(super) fn sources(text: &str) -> Result<Vec<SourcePackage>, Malformed> {
+/// All packages of a Sources file (Debian Policy, section 5.4).
+///
+/// # Errors
+/// [`Malformed`] for the first paragraph that isn't a source package's.
+pub fn sources(text: &str) -> Result<Vec<SourcePackage>, Malformed> {
     paragraphs(text).map(|paragraph| source(&paragraph?)).collect()
 }
 

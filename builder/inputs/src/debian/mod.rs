@@ -32,7 +32,8 @@ mod tests;
 
 pub use crates::{CratesError, crates_from_cargo_lock};
 pub use error::{DebianError, Facts, SourceError};
-pub use index::{BinaryPackage, PoolFile, SourcePackage};
+pub use deb822::Malformed;
+pub use index::{BinaryPackage, PoolFile, SourcePackage, packages, sources};
 pub use openpgp::{Keyring, SignatureError};
 pub use release::Release;
 pub use resolve::{Note, Resolution, Update, resolve};

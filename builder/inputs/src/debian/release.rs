@@ -23,7 +23,10 @@ pub struct Release {
 
 impl Release {
     /// Reads the text of a Release file whose signature has been checked.
-    pub(super) fn parse(text: &str) -> Result<Release, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] if a field that matters is missing, stands twice, or can't be read.
+    pub fn parse(text: &str) -> Result<Release, Malformed> {
         let mut found = paragraphs(text);
         let paragraph = match (found.next(), found.next()) {
             (Some(paragraph), None) => paragraph?,
