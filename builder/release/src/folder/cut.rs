@@ -1,6 +1,6 @@
 //! Making a release's folder.
 
-use super::{Files, MANIFEST, PIN, PROOF, PROVENANCE, REBUILDS, SBOM, SOURCE, STATEMENT, digests, is_stated};
+use super::{DOCUMENTS, Files, MANIFEST, PIN, PROOF, REBUILDS, STATEMENT, digests, is_stated};
 use crate::canonical;
 use crate::dsse::Envelope;
 use crate::hex::Sha256;
@@ -8,7 +8,7 @@ use crate::key::SigningKey;
 use crate::pin::{Contents, Pin, Validity};
 use crate::statement::manifest::Manifest;
 use crate::statement::rebuild::Rebuild;
-use crate::statement::release::{Release, SourcePaths};
+use crate::statement::release::Release;
 use crate::statement::{Digests, StatementError};
 use crate::tlog::merkle::{Hash, leaf};
 use crate::tlog::proof::Proof;
@@ -22,16 +22,10 @@ pub struct Parts {
     pub validity: Validity,
     /// Id of the pin that it takes the place of.
     pub supersedes: Option<Sha256>,
-    /// Every file that the build made but pin, bill of materials and provenance: by name in the output folder.
+    /// Every file that the build made but pin and [`DOCUMENTS`]: by name in the output folder.
     pub artefacts: Digests,
-    /// The bill of materials (CycloneDX).
-    pub sbom: Vec<u8>,
-    /// The provenance (in-toto statement, SLSA v1).
-    pub provenance: Vec<u8>,
-    /// Everything that a rebuild reads, by path below `source/`.
-    pub source: Files,
-    /// Where spec and lock are in it.
-    pub paths: SourcePaths,
+    /// The [`DOCUMENTS`].
+    pub documents: Files,
 }
 
 /// The folder with its signed statement, but without log proof and manifest, and the statement itself.
@@ -43,10 +37,11 @@ pub fn cut(parts: Parts, key: &SigningKey) -> Result<(Files, Release), Statement
     let pin = Pin::new(contents)?;
     let mut files = Files::new();
     files.insert(PIN.to_owned(), pin.to_text().into_bytes());
-    files.insert(SBOM.to_owned(), parts.sbom);
-    files.insert(PROVENANCE.to_owned(), parts.provenance);
-    files.extend(parts.source.into_iter().map(|(path, bytes)| (format!("{SOURCE}{path}"), bytes)));
-    let release = Release::new(pin, parts.artefacts, digests(files.iter()), parts.paths)?;
+    files.extend(parts.documents);
+    if let Some(missing) = DOCUMENTS.iter().find(|name| !files.contains_key(**name)) {
+        return Err(StatementError::Contradiction(format!("{missing} is missing; `sealstone build` writes it")));
+    }
+    let release = Release::new(pin, parts.artefacts, digests(files.iter()))?;
     files.insert(STATEMENT.to_owned(), release.sign(key).to_text().into_bytes());
     Ok((files, release))
 }

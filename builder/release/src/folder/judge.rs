@@ -4,7 +4,7 @@ use sealstone_evidence::check::{Check, Refusal};
 
 use super::cut::{differs, log_leaf, stated_differs};
 use super::trust::Trust;
-use super::{Files, MANIFEST, PIN, PROOF, PROVENANCE, REBUILDS, SBOM, STATEMENT, digests};
+use super::{DOCUMENTS, Files, MANIFEST, PIN, PROOF, REBUILDS, STATEMENT, digests};
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::hex::Sha256;
 use crate::key::{KeyName, VerifierKey};
@@ -148,7 +148,7 @@ impl Judge<'_> {
             if let Some(difference) = stated_differs(self.files, release) {
                 return Err(difference);
             }
-            for needed in [PIN, SBOM, PROVENANCE] {
+            for needed in DOCUMENTS {
                 self.file(needed)?;
             }
             let text = std::str::from_utf8(self.file(PIN)?).map_err(|_| format!("{PIN} is not UTF-8"))?;

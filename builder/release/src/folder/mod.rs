@@ -35,8 +35,12 @@ pub const SBOM: &str = "sbom.cdx.json";
 pub const PROVENANCE: &str = "provenance.json";
 /// Below this stand rebuild statements.
 pub const REBUILDS: &str = "rebuilds/";
-/// Below this stands everything that a rebuild reads.
-pub const SOURCE: &str = "source/";
+/// Everything of the source tree that a rebuild reads: spec, lock, what the spec names, the programs of the image. A copy and
+/// not digests alone, so that a rebuild needs this folder and the lock's inputs, and nothing that may have moved since.
+pub const SOURCE: &str = "source.tar";
+
+/// What a build writes about its artefacts; the other files of its output folder are the artefacts.
+pub const DOCUMENTS: [&str; 3] = [PROVENANCE, SBOM, SOURCE];
 
 /// Whether the publisher's statement lists the file; what is made from it or after it can't be in it.
 fn is_stated(path: &str) -> bool {

@@ -22,17 +22,6 @@ pub struct Release {
     pin: Pin,
     artefacts: Digests,
     files: Digests,
-    source: SourcePaths,
-}
-
-/// Where in `source/` a rebuild begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourcePaths {
-    /// The spec.
-    pub spec: String,
-    /// Its lock.
-    pub lock: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,27 +29,21 @@ pub struct SourcePaths {
 struct Predicate {
     files: Digests,
     pin: Value,
-    source: SourcePaths,
 }
 
 impl Release {
     /// The statement that `artefacts` are those of `pin`, and that `files` stand in the release's folder; both by name.
     ///
     /// # Errors
-    /// If an artefact isn't the one that the pin names, or spec and lock aren't among the files with the pin's digests.
-    pub fn new(pin: Pin, artefacts: Digests, files: Digests, source: SourcePaths) -> Result<Self, StatementError> {
+    /// If an artefact isn't the one that the pin names.
+    pub fn new(pin: Pin, artefacts: Digests, files: Digests) -> Result<Self, StatementError> {
         let image = &pin.contents().image;
         for (name, file) in OF_PIN.into_iter().zip([&image.disk, &image.initrd, &image.uki, &image.kernel]) {
             same(name, artefacts.get(name), &file.sha256)?;
         }
-        let built_from = &pin.contents().source;
-        for (path, digest) in [(&source.spec, &built_from.spec_sha256), (&source.lock, &built_from.lock_sha256)] {
-            let path = format!("source/{path}");
-            same(&path, files.get(&path), digest)?;
-        }
         paths_only(&artefacts)?;
         paths_only(&files)?;
-        Ok(Self { pin, artefacts, files, source })
+        Ok(Self { pin, artefacts, files })
     }
 
     /// The pin.
@@ -78,16 +61,11 @@ impl Release {
         &self.files
     }
 
-    /// Where spec and lock are, below `source/`.
-    pub fn source(&self) -> &SourcePaths {
-        &self.source
-    }
-
     /// An envelope with the statement.
     pub fn sign(&self, key: &SigningKey) -> Envelope {
         // A pin's canonical form is JSON: it was written from JSON.
         let pin = canonical::read(&self.pin.canonical()).unwrap_or_default();
-        let predicate = Predicate { files: self.files.clone(), pin, source: self.source.clone() };
+        let predicate = Predicate { files: self.files.clone(), pin };
         Statement::new(KIND, &self.artefacts, to_value(&predicate)).sign(&[key])
     }
 
@@ -97,9 +75,9 @@ impl Release {
     /// [`StatementError`].
     pub fn verify<'a>(envelope: &Envelope, known: &'a [VerifierKey]) -> Result<(Self, Vec<&'a VerifierKey>), StatementError> {
         let (statement, by) = Statement::verify(envelope, known, KIND)?;
-        let Predicate { files, pin, source } = statement.predicate()?;
+        let Predicate { files, pin } = statement.predicate()?;
         let pin = Pin::parse(&canonical::write(&pin))?;
-        Ok((Self::new(pin, statement.subjects, files, source)?, by))
+        Ok((Self::new(pin, statement.subjects, files)?, by))
     }
 }
 
