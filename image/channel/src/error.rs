@@ -46,8 +46,6 @@ pub enum ChannelError {
 pub mod close {
     /// Both streams have ended.
     pub const NORMAL: u16 = 1000;
-    /// The server takes no more requests in this session: its age, or it shuts down.
-    pub const GOING_AWAY: u16 = 1001;
     /// Any breach of the protocol.
     pub const PROTOCOL: u16 = 1002;
     /// A message was longer than allowed.

@@ -26,6 +26,8 @@ pub mod noise;
 mod primitives;
 pub mod record;
 pub mod session;
+#[cfg(feature = "tokio")]
+pub mod stream;
 pub mod websocket;
 
 pub use error::ChannelError;

@@ -21,6 +21,10 @@ pub const RECORD_HEAD: usize = 3;
 /// Content of a record.
 pub const MAX_CONTENT: usize = LARGEST_BUCKET - RECORD_HEAD;
 
+/// Content of a stream's record as these ends write it: the third bucket. Less memory a session than the largest would
+/// take, and at 16 KiB what a record costs besides its content no longer matters. Any length is read.
+pub const CHUNK: usize = 16_384 - RECORD_HEAD;
+
 /// An evidence document. The longest known one has an event log of 128 KiB in base64 and TDX collateral of 60 KiB.
 pub const MAX_EVIDENCE: usize = 1024 * 1024;
 

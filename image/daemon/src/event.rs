@@ -64,6 +64,9 @@ pub enum Refusal {
     /// The event loop could not be made.
     #[error("cannot start the event loop, errno {0}")]
     Runtime(i32),
+    /// The kernel gave no random bytes for the channel's key.
+    #[error("no randomness, errno {0}")]
+    Random(i32),
     /// The kernel took no part of the confinement, or not all of it.
     #[error("cannot confine itself: {0}")]
     Confine(crate::confine::ConfineError),

@@ -1,16 +1,20 @@
-//! What is answered: a request's method and path in, a response out. Only a quote of the TPM takes more than memory.
+//! What is answered: a request in, a response out. Only a quote of the TPM takes more than memory.
 
+use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use sealstone_config::{MeasuredConfig, Name};
 use serde::Serialize;
 
+use crate::channel::{Channel, Inside};
 use crate::evidence::Kind;
-use crate::evidence::document::Nonce;
+use crate::evidence::document::{Challenge, Nonce};
 use crate::evidence::quotes::{QuoteError, Quotes};
 
 /// Header of `/v1/attested-config`: the SHA-256 of the body, in lower-case hex.
@@ -25,6 +29,22 @@ const NONCE_QUERY: &str = "?nonce=";
 /// Seconds after which a client that found the queue full may ask again: the queue empties in less on most TPMs.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// The body of an answer, all at once or as it comes to be.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+
+/// What answers requests, in the open and inside the channel.
+pub trait Answer: Send + Sync + 'static {
+    /// The response to a request. What isn't read of `body` is left in the connection, which the server then ends.
+    fn answer<B>(&self, head: Parts, body: B, inside: &Inside) -> impl Future<Output = Response<Body>> + Send
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static;
+
+    /// The channel, if this has one to offer.
+    fn channel(&self) -> Option<&Arc<Channel>> {
+        None
+    }
+}
+
 /// The answers. All but the TPM's quotes are known before the first request.
 #[derive(Debug)]
 pub struct Front {
@@ -33,6 +53,7 @@ pub struct Front {
     config_sha256: String,
     evidence: Kind,
     quotes: Option<Quotes>,
+    channel: Option<Arc<Channel>>,
 }
 
 impl Front {
@@ -44,6 +65,7 @@ impl Front {
             config_sha256: measured.sha256().to_string(),
             evidence,
             quotes: None,
+            channel: None,
         }
     }
 
@@ -52,9 +74,14 @@ impl Front {
         Front { quotes: Some(quotes), ..self }
     }
 
+    /// The same front, which opens `channel` to whoever asks for it.
+    pub fn with_channel(self, channel: Channel) -> Front {
+        Front { channel: Some(Arc::new(channel)), ..self }
+    }
+
     /// The response to `method` on `path`. But for the nonce, queries aren't part of any of the API's paths, so one makes
     /// it another path.
-    pub async fn answer(&self, method: &Method, path_and_query: &str) -> Response<Full<Bytes>> {
+    async fn open(&self, method: &Method, path_and_query: &str) -> Response<Full<Bytes>> {
         match path_and_query.strip_prefix(EVIDENCE_PATH) {
             Some(query) if query.is_empty() || query.starts_with('?') => self.evidence(method, query).await,
             _ => self.fixed(method, path_and_query),
@@ -72,13 +99,9 @@ impl Front {
         let Some(quotes) = &self.quotes else {
             return problem(StatusCode::NOT_IMPLEMENTED, "no_tpm");
         };
-        match quotes.document(nonce).await {
+        match quotes.document(Challenge::Nonce(nonce)).await {
             Ok(document) => json(StatusCode::OK, document),
-            Err(QuoteError::Busy) => {
-                let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "busy");
-                response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
-                response
-            }
+            Err(QuoteError::Busy) => busy(),
             Err(QuoteError::Failed) => problem(StatusCode::SERVICE_UNAVAILABLE, "tpm_failed"),
         }
     }
@@ -107,6 +130,21 @@ impl Front {
         }
         headers.insert(EVIDENCE, HeaderValue::from_static(self.evidence.as_str()));
         response
+    }
+}
+
+impl Answer for Front {
+    /// The same paths in the open and inside.
+    async fn answer<B>(&self, head: Parts, _: B, _: &Inside) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    {
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        self.open(&head.method, path).await.map(BodyExt::boxed_unsync)
+    }
+
+    fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channel.as_ref()
     }
 }
 
@@ -156,14 +194,21 @@ impl<'a> Health<'a> {
     }
 }
 
-fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+/// Sends a client away until later.
+pub(crate) fn busy() -> Response<Full<Bytes>> {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "busy");
+    response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+pub(crate) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 /// An error in the shape that OpenAI's clients read. The code is fixed text: nothing of the request comes back.
-fn problem(status: StatusCode, code: &'static str) -> Response<Full<Bytes>> {
+pub(crate) fn problem(status: StatusCode, code: &'static str) -> Response<Full<Bytes>> {
     let body = format!(r#"{{"error":{{"code":"{code}","message":"{code}","param":null,"type":"invalid_request_error"}}}}"#);
     json(status, Bytes::from(body))
 }
@@ -223,7 +268,7 @@ mod tests {
         ];
         let front = front();
         for (method, path, status) in table {
-            let response = block_on(front.answer(&method, path));
+            let response = block_on(front.open(&method, path));
             assert_eq!(response.status().as_u16(), status, "{method} {path}");
             assert_eq!(response.headers().contains_key(ALLOW), status == 405, "{method} {path}");
         }
@@ -242,7 +287,7 @@ mod tests {
 
     #[test]
     fn errors_are_json_and_repeat_nothing() {
-        let response = block_on(front().answer(&Method::GET, "/secret"));
+        let response = block_on(front().open(&Method::GET, "/secret"));
         let body = format!("{:?}", response.body());
         assert!(body.contains("not_found") && !body.contains("secret"), "{body}");
     }

@@ -1,26 +1,29 @@
-//! Connections: HTTP/1.1 with a bound on everything that a peer decides.
+//! Connections: HTTP/1.1 with a bound on everything that a peer decides, and the way from there into the channel.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{AcquireError, Semaphore};
 use tokio::time;
 
+use crate::channel::{self, Inside};
 use crate::event::{self, Event};
-use crate::front::Front;
+use crate::front::{Answer, Body};
 
-/// Bounds per connection and on their number.
+/// Bounds per connection and on their number. Those of the channel are its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time. Further ones wait in the kernel's queue, which is bounded too.
+    /// Connections at a time. Further ones wait in the kernel's queue, which is bounded too. One that has become a channel
+    /// counts no more.
     pub connections: usize,
     /// From the first byte awaited to the end of a request's head, so also how long a connection may be idle.
     pub head: Duration,
@@ -47,7 +50,7 @@ impl Limits {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts and answers for good; the error, a semaphore that somebody closed, cannot come up because nobody does.
-pub async fn serve(listener: TcpListener, front: Arc<Front>, limits: Limits) -> Result<Infallible, AcquireError> {
+pub async fn serve<A: Answer>(listener: TcpListener, front: Arc<A>, limits: Limits) -> Result<Infallible, AcquireError> {
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
         let slot = Arc::clone(&slots).acquire_owned().await?;
@@ -67,14 +70,12 @@ pub async fn serve(listener: TcpListener, front: Arc<Front>, limits: Limits) -> 
     }
 }
 
-/// One connection until it ends, by whichever side or limit. How it ended is nobody's business but the peer's.
-fn connection(stream: TcpStream, front: Arc<Front>, limits: Limits) -> impl Future<Output = ()> {
+/// One connection until it ends, by whichever side or limit, or becomes a channel. How it ended is nobody's business but the
+/// peer's.
+fn connection<A: Answer>(stream: TcpStream, front: Arc<A>, limits: Limits) -> impl Future<Output = ()> {
     let service = service_fn(move |request: Request<Incoming>| {
         let front = Arc::clone(&front);
-        async move {
-            let path = request.uri().path_and_query().map_or("", |p| p.as_str());
-            Ok::<_, Infallible>(front.answer(request.method(), path).await)
-        }
+        async move { Ok::<_, Infallible>(open(&front, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -82,8 +83,22 @@ fn connection(stream: TcpStream, front: Arc<Front>, limits: Limits) -> impl Futu
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     async move {
         let _ = time::timeout(limits.life, connection).await;
+    }
+}
+
+/// A request in the open.
+async fn open<A: Answer>(front: &Arc<A>, request: Request<Incoming>) -> Response<Body> {
+    match front.channel() {
+        Some(channel) if channel::is_asked_for(&request) => {
+            channel::upgrade(channel, Arc::clone(front), request).map(BodyExt::boxed_unsync)
+        }
+        _ => {
+            let (head, body) = request.into_parts();
+            front.answer(head, body, &Inside::Open).await
+        }
     }
 }

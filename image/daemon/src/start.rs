@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use sealstone_config::MeasuredConfig;
 
+use crate::channel::{self, Channel, Source};
 use crate::confine;
 use crate::event::{self, Event, Refusal};
 use crate::evidence::quotes::{Quoter, Quotes};
-use crate::evidence::{Kind, Sources};
+use crate::evidence::{Kind, Sources, document};
 use crate::front::Front;
 use crate::server::{self, Limits};
 use crate::tpm::Device;
@@ -43,8 +44,13 @@ pub fn run() -> Result<Infallible, Refusal> {
     };
 
     let mut front = Front::new(&measured, evidence, Path::new(PACKS));
-    if evidence == Kind::Tpm2 {
-        front = front.with_quotes(runtime.block_on(quotes(&sources, &measured))?);
+    match evidence {
+        Kind::Tpm2 => {
+            let quotes = runtime.block_on(quotes(&sources, &measured))?;
+            front = front.with_quotes(quotes.clone()).with_channel(channel(Source::Tpm(quotes))?);
+        }
+        Kind::Insecure => front = front.with_channel(channel(Source::Insecure(document::insecure(&measured)))?),
+        Kind::SevSnp | Kind::Tdx => {}
     }
 
     // The TPM isn't among the files that stay reachable: it is open.
@@ -61,6 +67,10 @@ async fn quotes(sources: &Sources, measured: &MeasuredConfig) -> Result<Quotes, 
     Ok(Quoter::new(device, measured, &event_log).await.map_err(Refusal::Attestation)?.start())
 }
 
+fn channel(source: Source) -> Result<Channel, Refusal> {
+    Channel::new(source, channel::Limits::DEFAULT).map_err(|e| Refusal::Random(e.raw_os_error()))
+}
+
 fn read_config(path: &Path) -> Result<MeasuredConfig, Refusal> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(sealstone_config::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -70,8 +80,24 @@ fn read_config(path: &Path) -> Result<MeasuredConfig, Refusal> {
     MeasuredConfig::parse(bytes).map_err(|_| Refusal::ConfigInvalid)
 }
 
+/// The listening socket. What it accepts inherits TCP_NODELAY: small messages are what there is to send, the channel coalesces
+/// them by itself, and to set it on each connection would take one more system call that the confinement has to let through.
 fn listen(port: u16) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_at_once() {
+        let listener = listen(0).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
 }

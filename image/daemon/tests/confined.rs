@@ -1,6 +1,13 @@
 //! The confinement, in a process of its own: this program runs itself again as the confined child.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+#[path = "support/peer.rs"]
+#[allow(unreachable_pub, dead_code)]
+mod peer;
+#[path = "support/tpm.rs"]
+#[allow(unreachable_pub, dead_code)]
+mod tpm;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealstone_config::MeasuredConfig;
+use sealstone_daemon::channel::{Channel, Limits as ChannelLimits, Source};
 use sealstone_daemon::confine::{ConfineError, confine};
 use sealstone_daemon::evidence::Kind;
+use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::Front;
 use sealstone_daemon::server::{self, Limits};
 
@@ -42,10 +51,37 @@ fn a_confined_front_serves() {
         stream.read_to_string(&mut reply).unwrap();
         assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
     }
+    sessions(port);
     assert_eq!(child.try_wait().unwrap(), None, "it is still there");
     println!("confined: serves");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Sessions of the channel in all their ways: HTTP/1.1, HTTP/2, long messages, garbage, silence, many at a time.
+fn sessions(port: u16) {
+    let address = ([127, 0, 0, 1], port).into();
+    let mut open = Vec::new();
+    for entropy in 0..20 {
+        let mut session = peer::Peer::session(address, entropy);
+        session.say(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert!(session.until("\"stages\"").contains("200 OK"));
+        open.push(session);
+    }
+    for (session, n) in open.iter_mut().zip(0..) {
+        match n % 4 {
+            0 => session
+                .say(&[&b"POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n"[..], &[b'x'; 60_000]].concat()),
+            1 => drop(session.peer.send(b"garbage")),
+            2 => drop(session.peer.ping()),
+            _ => {}
+        }
+    }
+    let mut session = peer::Peer::session(address, 99);
+    let block = [&[0x82, 0x86, 0x04, 0x08][..], b"/healthz", &[0x41, 0x01, b'x']].concat();
+    let head = [0, 0, u8::try_from(block.len()).unwrap(), 1, 0x05, 0, 0, 0, 1];
+    session.say(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", &head[..], &block].concat());
+    session.until("\"stages\"");
 }
 
 fn what_serving_does_not_need_kills() {
@@ -90,7 +126,9 @@ fn child(order: &str) {
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
-    let front = Arc::new(Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")));
+    let quoter = runtime.block_on(Quoter::new(tpm::FakeTpm::unchecked(Duration::from_millis(1)), &measured, b"log")).unwrap();
+    let channel = Channel::new(Source::Tpm(quoter.start()), ChannelLimits::DEFAULT).unwrap();
+    let front = Arc::new(Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")).with_channel(channel));
     match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")]) {
         Ok(()) => eprintln!("child: {port}"),
         Err(ConfineError::Landlock) => return eprintln!("child: {UNSUPPORTED}"),

@@ -1,6 +1,7 @@
 //! The document of `/v1/evidence`, `sealstone/evidence/v1`. Its fields stand in `docs/formats/evidence.md`.
 
 use bytes::Bytes;
+use sealstone_channel::binding::HandshakeHash;
 use sealstone_config::{Digest, MeasuredConfig};
 use serde::Serialize;
 
@@ -20,6 +21,18 @@ impl Nonce {
         Digest::try_from(hex.to_owned()).ok().map(Nonce)
     }
 }
+
+/// What a quote is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// Whoever asks in the open.
+    Nonce(Nonce),
+    /// A session of the channel.
+    Channel(HandshakeHash),
+}
+
+/// No devices besides the processor vouch for anything.
+const NO_DEVICES: [u8; 32] = [0; 32];
 
 /// What a quote for `nonce` on a machine with this configuration carries as qualifying data.
 pub fn qualifying_data(nonce: Nonce, config_sha256: &Digest) -> [u8; 32] {
@@ -64,9 +77,12 @@ impl Fixed {
         }
     }
 
-    /// [`qualifying_data`] on this machine.
-    pub fn qualifying_data(&self, nonce: Nonce) -> [u8; 32] {
-        qualifying_data(nonce, &self.config_sha256)
+    /// What a quote for `challenge` on this machine carries.
+    pub fn qualifying_data(&self, challenge: Challenge) -> [u8; 32] {
+        match challenge {
+            Challenge::Nonce(nonce) => qualifying_data(nonce, &self.config_sha256),
+            Challenge::Channel(hash) => hash.qualifying_data(self.config_sha256.as_bytes(), &NO_DEVICES),
+        }
     }
 
     /// The document with `quote` in it, as JSON.
@@ -83,6 +99,19 @@ impl Fixed {
         // Texts only: this cannot fail, and an empty body would show if it did.
         Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
     }
+}
+
+/// The document of a machine whose measured configuration says that it proves nothing.
+pub fn insecure(measured: &MeasuredConfig) -> Bytes {
+    #[derive(Serialize)]
+    struct Insecure<'a> {
+        config: &'a str,
+        schema: &'static str,
+        tee: &'static str,
+    }
+    let config = String::from_utf8_lossy(measured.bytes());
+    let document = Insecure { config: &config, schema: SCHEMA, tee: super::Kind::Insecure.as_str() };
+    Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
 }
 
 /// Base64 with padding (RFC 4648 section 4).

@@ -1,8 +1,11 @@
-//! One task that owns the TPM, and the bounded queue in front of it.
+//! One task that owns the TPM, and the bounded queues in front of it: one for the channel, which comes first, and one for
+//! whoever asks in the open, so that a crowd of strangers can't keep clients out.
 //!
 //! The task finishes every command that it began, whatever becomes of the client: a command cut off halfway would leave
 //! its answer to whoever comes next.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +13,11 @@ use sealstone_config::MeasuredConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-use super::document::{Fixed, Nonce};
+use super::document::{Challenge, Fixed};
 use crate::event::{self, Event};
 use crate::tpm::{AttestationKey, Bank, Tpm, TpmError, Transport};
 
-/// Requests that wait while one is served. A TPM takes from a few milliseconds (software) to half a second for a quote, so
+/// Requests that wait in each queue while one is served. A TPM takes from a few milliseconds (software) to half a second for a quote, so
 /// the last in the queue is served before [`PATIENCE`] ends.
 pub const QUEUE: usize = 16;
 
@@ -44,11 +47,20 @@ pub struct Quoter<T> {
 
 /// Where quotes are asked for. Cloned at will; all share one queue.
 #[derive(Clone, Debug)]
-pub struct Quotes(mpsc::Sender<Request>);
+pub struct Quotes {
+    channel: mpsc::Sender<Request>,
+    open: mpsc::Sender<Request>,
+}
+
+/// The other ends of [`Quotes`].
+struct Queues {
+    channel: mpsc::Receiver<Request>,
+    open: mpsc::Receiver<Request>,
+}
 
 #[derive(Debug)]
 struct Request {
-    nonce: Nonce,
+    challenge: Challenge,
     reply: oneshot::Sender<Result<Bytes, QuoteError>>,
 }
 
@@ -64,18 +76,19 @@ impl<T: Transport + 'static> Quoter<T> {
 
     /// Starts the task, which ends with the last of the [`Quotes`]. Must be called inside the event loop.
     pub fn start(self) -> Quotes {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(self.serve(receiver));
-        Quotes(sender)
+        let (channel, channel_queue) = mpsc::channel(QUEUE);
+        let (open, open_queue) = mpsc::channel(QUEUE);
+        tokio::spawn(self.serve(Queues { channel: channel_queue, open: open_queue }));
+        Quotes { channel, open }
     }
 
-    async fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(Request { nonce, reply }) = requests.recv().await {
+    async fn serve(mut self, mut queues: Queues) {
+        while let Some(Request { challenge, reply }) = poll_fn(|cx| queues.poll_next(cx)).await {
             // A client that has gone costs the TPM nothing.
             if reply.is_closed() {
                 continue;
             }
-            let document = self.document(nonce).await.map_err(|error| {
+            let document = self.document(challenge).await.map_err(|error| {
                 event::log(&Event::QuoteFailed(error));
                 QuoteError::Failed
             });
@@ -83,18 +96,37 @@ impl<T: Transport + 'static> Quoter<T> {
         }
     }
 
-    async fn document(&mut self, nonce: Nonce) -> Result<Bytes, TpmError> {
-        let qualifying = self.fixed.qualifying_data(nonce);
+    async fn document(&mut self, challenge: Challenge) -> Result<Bytes, TpmError> {
+        let qualifying = self.fixed.qualifying_data(challenge);
         let quote = self.tpm.quote(&self.key, &self.banks, &qualifying).await?;
         Ok(self.fixed.with(&quote))
     }
 }
 
+impl Queues {
+    /// The next request, the channel's first; none once nobody can ask any more.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
+        let channel = self.channel.poll_recv(cx);
+        if let Poll::Ready(Some(request)) = channel {
+            return Poll::Ready(Some(request));
+        }
+        match (channel, self.open.poll_recv(cx)) {
+            (_, Poll::Ready(Some(request))) => Poll::Ready(Some(request)),
+            (Poll::Ready(_), Poll::Ready(None)) => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    }
+}
+
 impl Quotes {
-    /// The document for `nonce`, as JSON.
-    pub async fn document(&self, nonce: Nonce) -> Result<Bytes, QuoteError> {
+    /// The document for `challenge`, as JSON.
+    pub async fn document(&self, challenge: Challenge) -> Result<Bytes, QuoteError> {
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(Request { nonce, reply }).map_err(|error| match error {
+        let queue = match challenge {
+            Challenge::Nonce(_) => &self.open,
+            Challenge::Channel(_) => &self.channel,
+        };
+        queue.try_send(Request { challenge, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => QuoteError::Busy,
             mpsc::error::TrySendError::Closed(_) => QuoteError::Failed,
         })?;

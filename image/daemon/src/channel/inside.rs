@@ -1,0 +1,69 @@
+//! HTTP in a session: whichever version the client begins with.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use sealstone_channel::stream::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time;
+
+use super::{Inside, Limits, Session};
+use crate::front::Answer;
+
+/// What an HTTP/2 peer may have sent of bodies before they are read, and what may wait to be sent to it: each a stream and a
+/// session. Bodies are texts; more would be memory for nothing.
+const WINDOW: u32 = 128 * 1024;
+
+/// Streams that a peer opened and took back at once, which costs it nothing: beyond these it is attacking (CVE-2023-44487).
+const RESETS: usize = 20;
+
+/// Serves until either side ends, or the session's age does.
+pub(super) async fn serve<A, S>(stream: Stream<S>, front: Arc<A>, session: Session, limits: Limits)
+where
+    A: Answer,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let inside = Inside::Channel(session);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, inside) = (Arc::clone(&front), inside.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            Ok::<_, Infallible>(front.answer(head, body, &inside).await)
+        }
+    });
+    let builder = builder(limits);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    if time::timeout(limits.age, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = time::timeout(limits.drain, connection).await;
+    }
+}
+
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(limits.head_bytes)
+        .max_headers(limits.headers)
+        .auto_date_header(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.requests)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(usize::try_from(WINDOW).unwrap_or(usize::MAX))
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .auto_date_header(false);
+    builder
+}
