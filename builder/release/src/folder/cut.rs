@@ -22,10 +22,16 @@ pub struct Parts {
     pub validity: Validity,
     /// Id of the pin that it takes the place of.
     pub supersedes: Option<Sha256>,
-    /// Every file that the build made but pin and [`DOCUMENTS`]: by name in the output folder.
+    /// What [`artefacts`] gives.
     pub artefacts: Digests,
     /// The [`DOCUMENTS`].
     pub documents: Files,
+}
+
+/// The artefacts among the files of a build's output folder: all but pin and [`DOCUMENTS`]. Model packs aren't among them: the
+/// pin names their roots, and a verity root is a digest of all their bytes.
+pub fn artefacts(output: &Files) -> Digests {
+    digests(output.iter().filter(|(name, _)| *name != PIN && !DOCUMENTS.contains(&name.as_str()) && !name.starts_with("packs/")))
 }
 
 /// The folder with its signed statement, but without log proof and manifest, and the statement itself.

@@ -75,9 +75,21 @@ impl Release {
     /// [`StatementError`].
     pub fn verify<'a>(envelope: &Envelope, known: &'a [VerifierKey]) -> Result<(Self, Vec<&'a VerifierKey>), StatementError> {
         let (statement, by) = Statement::verify(envelope, known, KIND)?;
+        Ok((Self::read(statement)?, by))
+    }
+
+    /// The statement as it stands, believed by nobody; for entering it into a log, which lists what anybody says.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn unverified(envelope: &Envelope) -> Result<Self, StatementError> {
+        Self::read(Statement::parse(envelope.unverified_payload(), KIND)?)
+    }
+
+    fn read(statement: Statement) -> Result<Self, StatementError> {
         let Predicate { files, pin } = statement.predicate()?;
         let pin = Pin::parse(&canonical::write(&pin))?;
-        Ok((Self::new(pin, statement.subjects, files)?, by))
+        Self::new(pin, statement.subjects, files)
     }
 }
 
