@@ -121,6 +121,11 @@ impl Action {
         }
         Sha256::of(&key.0)
     }
+
+    /// Whether Rust's tools run in it: only they are given crates.
+    pub(crate) fn runs_cargo(&self) -> bool {
+        self.trees.values().any(|tree| matches!(tree, Tree::Crates(_)))
+    }
 }
 
 impl Tree {

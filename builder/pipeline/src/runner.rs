@@ -134,7 +134,7 @@ impl Runner<'_> {
             env: self.environment(action),
             network: Network::None,
             stdio: Stdio::Log(log.clone()),
-            variation: self.conditions.variation.clone(),
+            variation: Variation { shift_monotonic: !action.runs_cargo(), ..self.conditions.variation.clone() },
             devices: Vec::new(),
         };
         sealstone_sandbox::run(&invocation)

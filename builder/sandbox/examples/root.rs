@@ -1,7 +1,7 @@
 //! Tries the sandbox by hand, and times the unpacking:
 //! ```text
 //! cargo run --release -p sealstone-sandbox --example root -- unpack DEST PACKAGE.deb... [LINK=TARGET...]
-//! cargo run --release -p sealstone-sandbox --example root -- run ROOT OUT [clock=SECONDS] [uid=N] [in-memory] [host-network] PROGRAM ARGUMENT...
+//! cargo run --release -p sealstone-sandbox --example root -- run ROOT OUT [clock=SECONDS] [monotonic] [uid=N] [in-memory] [host-network] PROGRAM ARGUMENT...
 //! cargo run --release -p sealstone-sandbox --example root -- probe
 //! ```
 #![allow(clippy::disallowed_methods, reason = "a tool for people, not part of a build")]
@@ -74,6 +74,7 @@ fn run(root: &str, out: &str, rest: &[&str]) -> Result<(), Box<dyn Error>> {
         match argument.split_once('=') {
             _ if !invocation.argv.is_empty() => invocation.argv.push((*argument).into()),
             Some(("clock", seconds)) => invocation.variation.clock = Some(seconds.parse()?),
+            _ if *argument == "monotonic" => invocation.variation.shift_monotonic = true,
             Some(("uid", uid)) => invocation.variation.uid = uid.parse()?,
             _ if *argument == "in-memory" => invocation.work = Work::Tmpfs,
             _ if *argument == "host-network" => invocation.network = Network::Host,

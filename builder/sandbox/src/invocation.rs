@@ -94,6 +94,12 @@ pub struct Variation {
     /// It then runs on at normal speed, for all processes alike; file times stay the real ones, and so make complains unless
     /// this lies in the future.
     pub clock: Option<i64>,
+    /// Whether [`clock`](Self::clock) shifts the monotonic clock as well.
+    ///
+    /// Python 3.11 needs it: its `time.sleep` waits for a moment of that clock, and libfaketime 0.9.10, told to leave the clock
+    /// alone, shifts the moment all the same, so that the call fails. Rust must not have it: its timed waits hand a moment of
+    /// the shifted clock to the kernel by a system call that libfaketime doesn't see, and would wait for years.
+    pub shift_monotonic: bool,
     /// Whether the kernel may lay out address spaces at random. Off in normal builds so that a program whose output follows
     /// pointer values gives the same bytes to everyone; on in the check so that it is found out. Best effort: some
     /// containers forbid turning it off.
@@ -103,6 +109,6 @@ pub struct Variation {
 impl Default for Variation {
     /// What a normal build uses. Should a recipe let one of these into its output, changing it would change the image.
     fn default() -> Self {
-        Variation { hostname: "sealstone".into(), uid: 1000, umask: 0o022, clock: None, random_addresses: false }
+        Variation { hostname: "sealstone".into(), uid: 1000, umask: 0o022, clock: None, shift_monotonic: false, random_addresses: false }
     }
 }

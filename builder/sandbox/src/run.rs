@@ -212,7 +212,7 @@ fn resolve(invocation: &Invocation) -> Result<Invocation, SandboxError> {
 
 /// An offset rather than a time: with a fixed time every process would start again at that time.
 ///
-/// The monotonic clock stays real, because timeouts are measured with it, and so do file times, because a recipe may set
+/// The monotonic clock stays real unless [`Variation::shift_monotonic`], and file times always do, because a recipe may set
 /// and read them back (`touch -d @$SOURCE_DATE_EPOCH`): `FAKE_UTIME=1` would shift what is set, but libfaketime 0.9.10 doesn't
 /// shift what is read (it doesn't know `statx`). What remains is `touch` without a time, which sets the pretended
 /// one: to make, such a file is newer than what is written after it. So pretend a time to come, where that means one step
@@ -229,10 +229,12 @@ fn pretend_time(invocation: &mut Invocation, start: i64) -> Result<(), SandboxEr
     let variables = [
         ("LD_PRELOAD", format!("/{FAKETIME}")),
         ("FAKETIME", format!("{offset:+}s")),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
         ("NO_FAKE_STAT", "1".into()),
         ("FAKE_UTIME", "0".into()),
     ];
+    if !invocation.variation.shift_monotonic {
+        invocation.env.insert("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into());
+    }
     invocation.env.extend(variables.map(|(name, value)| (name.to_owned(), value)));
     Ok(())
 }
