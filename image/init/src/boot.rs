@@ -8,7 +8,7 @@ use sealstone_config::MeasuredConfig;
 
 use crate::fatal::{Context, Fatal};
 use crate::front::Front;
-use crate::{console, evidence, machine, mounts, network, packs};
+use crate::{console, engines, evidence, machine, mounts, network, packs};
 
 /// Brings the machine up and watches over it; comes back only with the reason to end it.
 pub(crate) fn run() -> Result<Infallible, Fatal> {
@@ -21,12 +21,13 @@ pub(crate) fn run() -> Result<Infallible, Fatal> {
     console::say(&format!("{} {}, configuration {}", config.image.name, config.image.version.as_str(), measured.sha256()));
 
     network::wait()?;
-    packs::bring_up(&config.models)?;
+    let mounted = packs::bring_up(&config.models)?;
     evidence::hand_over(crate::front::UID, crate::front::GID)?;
     mounts::seal_root()?;
 
     machine::give_up_privileges_by_exec()?;
-    let mut front = Front::start()?;
+    let (engines, sockets) = engines::start(&config.models, &mounted)?;
+    let mut front = Front::start(engines, sockets)?;
     machine::keep_only_power_off()?;
     front.wait_until_ready()?;
     console::say(&format!("ready after {} s", console::since_boot()));

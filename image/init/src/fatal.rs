@@ -27,6 +27,9 @@ pub(crate) enum Fatal {
     /// The host gave no disk with this pack, or one with other content.
     #[error("no virtio disk holds the required pack {0} (its root hash was not found)")]
     NoPack(sealstone_config::Name),
+    /// The host gave a disk with this pack that can't be mounted: damaged where the file system begins, or cut off.
+    #[error("the required pack {0} is damaged: it was found, and could not be mounted")]
+    BadPack(sealstone_config::Name),
     /// The daemon didn't say that it is ready; what it said stands on the console above.
     #[error("the front was not ready within {0} s")]
     FrontSilent(u64),

@@ -2,15 +2,16 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, read};
 use rustix::process::{Pid, WaitOptions, wait};
 
+use crate::engines::Engines;
 use crate::fatal::{Context, Fatal};
 
 /// The front's user: not root, and not the engine's.
@@ -24,21 +25,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the front writes when it listens, is confined, and will answer. `daemon/src/start.rs` has the same.
 const READY: &[u8] = b"ready\n";
 
-/// The running front.
+/// The front's descriptor of the first model's socket; the next model's is the next one. The daemon has the same number.
+const FIRST_SOCKET: RawFd = 3;
+
+/// Descriptors from here on are free, whatever init has open: it holds a handful, and at most one a model is put aside.
+const ASIDE: RawFd = 512;
+
+/// The running front, and the engines that it asks.
 pub(crate) struct Front {
     child: Child,
     status: ChildStdout,
+    engines: Engines,
 }
 
 impl Front {
     /// Starts the daemon with an empty environment, no input, a status pipe as output, and the console for its events.
-    /// `uid` also makes the standard library clear the supplementary groups.
-    pub(crate) fn start() -> Result<Front, Fatal> {
+    /// `uid` also makes the standard library clear the supplementary groups. It inherits the models' sockets, which init has no use for.
+    pub(crate) fn start(engines: Engines, sockets: Vec<OwnedFd>) -> Result<Front, Fatal> {
+        let inherited = number(sockets, FIRST_SOCKET)?;
         let mut command = Command::new("/daemon");
         command.env_clear().current_dir("/").uid(UID).gid(GID).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().doing("starting the front")?;
+        drop(inherited);
         let status = child.stdout.take().ok_or_else(|| io::Error::other("no pipe")).doing("starting the front")?;
-        Ok(Front { child, status })
+        Ok(Front { child, status, engines })
     }
 
     /// Waits for the front's word; a front that ends instead is fatal at once.
@@ -68,11 +78,33 @@ impl Front {
                 Ok(Some((pid, status))) if pid == front => {
                     return Err(Fatal::FrontEnded(ExitStatus::from_raw(status.as_raw())));
                 }
-                Ok(_) | Err(Errno::INTR) => {}
+                Ok(Some((pid, status))) => self.engines.ended(pid, status),
+                Ok(None) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error).doing("waiting for the front"),
             }
         }
     }
+}
+
+/// Puts the sockets at descriptor `first` and the following ones, where the next program that is started inherits them. init has one
+/// thread and starts programs one after the other, so no other program gets them.
+fn number(sockets: Vec<OwnedFd>, first: RawFd) -> Result<Vec<OwnedFd>, Fatal> {
+    let doing = "handing the models' sockets to the front";
+    // Out of the way first: they stand where they are to go, in another order.
+    let aside: Result<Vec<_>, _> = sockets.iter().map(|socket| fcntl_dupfd_cloexec(socket, ASIDE)).collect();
+    let aside = aside.doing(doing)?;
+    drop(sockets);
+    let mut numbered = Vec::with_capacity(aside.len());
+    for (socket, wanted) in aside.iter().zip(first..) {
+        // The lowest free descriptor from `wanted` on.
+        let socket = fcntl_dupfd_cloexec(socket, wanted).doing(doing)?;
+        if socket.as_raw_fd() != wanted {
+            return Err(io::Error::other(format!("descriptor {wanted} is taken"))).doing(doing);
+        }
+        fcntl_setfd(&socket, FdFlags::empty()).doing(doing)?;
+        numbered.push(socket);
+    }
+    Ok(numbered)
 }
 
 /// Whether there is something to read, or an end, before `patience` is over.
@@ -83,5 +115,44 @@ fn readable(file: impl AsFd, patience: Duration) -> Result<bool, Fatal> {
         Ok(count) => Ok(count > 0),
         Err(Errno::INTR) => Ok(true),
         Err(error) => Err(error).doing("waiting for the front"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    /// At other descriptors than in an image, because the test's own process has some open.
+    const FIRST: RawFd = 700;
+
+    #[test]
+    fn sockets_stand_in_the_models_order_and_are_inherited() {
+        let (mut engines, mut fronts) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (front, engine) = UnixStream::pair().unwrap();
+            fronts.push(OwnedFd::from(front));
+            engines.push(engine);
+        }
+        let numbered = number(fronts, FIRST).unwrap();
+        for (index, (socket, mut engine)) in numbered.into_iter().zip(engines).enumerate() {
+            assert_eq!(socket.as_raw_fd(), FIRST + RawFd::try_from(index).unwrap());
+            assert!(!rustix::io::fcntl_getfd(&socket).unwrap().contains(FdFlags::CLOEXEC));
+            engine.write_all(&[u8::try_from(index).unwrap()]).unwrap();
+            let (mut socket, mut byte) = (UnixStream::from(socket), [9]);
+            socket.read_exact(&mut byte).unwrap();
+            assert_eq!(usize::from(byte[0]), index);
+            // No other copy is left: the engine sees the front's end when the front ends.
+            drop(socket);
+            assert_eq!(engine.read(&mut byte).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn a_taken_descriptor_is_refused() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let _taken = fcntl_dupfd_cloexec(&b, 900).unwrap();
+        assert!(number(vec![OwnedFd::from(a)], 900).unwrap_err().to_string().contains("descriptor 900 is taken"));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - [`boot`]: the order of everything
 //! - [`mounts`], [`machine`], [`network`], [`packs`] (with [`dm`]), [`evidence`]: the steps before the daemon
-//! - [`front`]: starts the daemon and watches it
+//! - [`engines`]: starts one process a model; [`front`]: starts the daemon and watches over all
 //! - [`console`]: the only output; [`fatal`]: the only way out
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -13,6 +13,7 @@
 mod boot;
 mod console;
 mod dm;
+mod engines;
 mod evidence;
 mod fatal;
 mod front;

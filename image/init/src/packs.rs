@@ -27,30 +27,43 @@ const SUPERBLOCK_BLOCKS: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Brings every pack up that a disk holds. A required one that none holds is fatal, an optional one is reported.
-pub(crate) fn bring_up(models: &[Model]) -> Result<(), Fatal> {
+/// Brings every pack up that a disk holds; returns for each model whether its pack is mounted. A required one that no disk holds in a form
+/// that can be mounted is fatal, an optional one is reported.
+pub(crate) fn bring_up(models: &[Model]) -> Result<Vec<bool>, Fatal> {
     if models.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     mounts::folder(PACKS)?;
     let mapper = DeviceMapper::open().doing("opening the device mapper")?;
-    for (model, disk) in models.iter().zip(find(models)?) {
-        match disk {
-            Some(disk) => attach(&mapper, model, &disk)?,
-            None if model.required => return Err(Fatal::NoPack(model.name.clone())),
-            None => console::say(&format!("pack {} is on no disk, going on without it", model.name)),
-        }
-    }
-    Ok(())
+    let found = find(models)?;
+    models.iter().zip(found).map(|(model, disks)| settle(&mapper, model, &disks)).collect()
 }
 
-/// For each model the disk that holds its pack. Looks again while a required one is missing, for a bounded time.
-fn find(models: &[Model]) -> Result<Vec<Option<PathBuf>>, Fatal> {
+/// Mounts the pack from the first of `disks` from which that works: a sound copy serves although there is a damaged one.
+fn settle(mapper: &DeviceMapper, model: &Model, disks: &[PathBuf]) -> Result<bool, Fatal> {
+    for disk in disks {
+        match attach(mapper, model, disk) {
+            Ok(()) => return Ok(true),
+            Err(fatal) => console::say(&format!("pack {} on {} is damaged: {fatal}", model.name, disk.display())),
+        }
+    }
+    match (model.required, disks.is_empty()) {
+        (true, true) => Err(Fatal::NoPack(model.name.clone())),
+        (true, false) => Err(Fatal::BadPack(model.name.clone())),
+        (false, _) => {
+            console::say(&format!("no disk holds the pack {}, going on without it", model.name));
+            Ok(false)
+        }
+    }
+}
+
+/// For each model the disks whose top hash block is its pack's. Looks again while a required one is missing, for a bounded time.
+fn find(models: &[Model]) -> Result<Vec<Vec<PathBuf>>, Fatal> {
     let start = Instant::now();
     loop {
         let disks = virtio_disks(Path::new("/sys/block")).doing("listing disks")?;
-        let found: Vec<_> = models.iter().map(|m| disks.iter().find(|d| holds(d, m)).cloned()).collect();
-        let missing = models.iter().zip(&found).any(|(m, disk)| m.required && disk.is_none());
+        let found: Vec<Vec<_>> = models.iter().map(|m| disks.iter().filter(|d| holds(d, m)).cloned().collect()).collect();
+        let missing = models.iter().zip(&found).any(|(m, disks)| m.required && disks.is_empty());
         if !missing || start.elapsed() >= PATIENCE {
             return Ok(found);
         }
@@ -94,7 +107,8 @@ fn root_of(salt: &Digest, block: &[u8]) -> Digest {
     Digest::from_bytes(hash.into())
 }
 
-/// From here the kernel checks every block against the measured root; what is on the disk no longer matters.
+/// From here the kernel checks every block against the measured root; what is on the disk no longer matters. Where it can't be mounted, no
+/// device is left behind.
 fn attach(mapper: &DeviceMapper, model: &Model, disk: &Path) -> Result<(), Fatal> {
     let doing = format!("bringing up pack {}", model.name);
     let start = tree_start(model).ok_or_else(|| std::io::Error::other("size")).doing(&doing)?;
@@ -106,11 +120,16 @@ fn attach(mapper: &DeviceMapper, model: &Model, disk: &Path) -> Result<(), Fatal
         root: &model.root,
         salt: &model.salt,
     };
-    let device = mapper.create_verity(&verity).doing(&doing)?;
     let target = format!("{PACKS}/{}", model.name);
     mounts::folder(&target)?;
     let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount(&device, target.as_str(), "erofs", flags, Some(c"")).doing(&doing)
+    let mounted =
+        mapper.create_verity(&verity).and_then(|device| Ok(mount(&device, target.as_str(), "erofs", flags, Some(c""))?));
+    if mounted.is_err() {
+        // It may not even have come into being.
+        let _ = mapper.remove(&model.name);
+    }
+    mounted.doing(&doing)
 }
 
 #[cfg(test)]
