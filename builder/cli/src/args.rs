@@ -1,6 +1,7 @@
 //! The command line: verbs, options and their help texts.
 
 mod measure;
+mod release;
 mod verify;
 
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
+pub(crate) use release::{
+    AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
+};
 pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.
@@ -42,7 +46,12 @@ pub(crate) enum Verb {
     Run(RunArgs),
     Root(RootArgs),
     Verify(VerifyArgs),
+    Release(ReleaseArgs),
     Doctor(DoctorArgs),
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Where fetched inputs and remembered results are kept.
@@ -172,4 +181,18 @@ pub(crate) struct RootArgs {
     pub(crate) spec: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+}
+
+/// Print completions for a shell
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write a manual page for every verb
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Folder to put them in
+    pub(crate) dir: PathBuf,
 }

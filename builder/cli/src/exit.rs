@@ -12,6 +12,8 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const BAD_INPUT: u8 = 3;
 /// A measurement does not match the pin.
 pub(crate) const MEASUREMENT: u8 = 11;
+/// A log isn't what it was, or shows nothing.
+pub(crate) const TRANSPARENCY: u8 = 13;
 /// Outputs differ that had to be equal.
 pub(crate) const NOT_REPRODUCED: u8 = 20;
 /// The host lacks something.

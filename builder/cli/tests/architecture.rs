@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealstone-evidence", &[]),
     // Verification never uses what builds.
     ("sealstone-release", &["ovmf-measure", "sealstone-evidence"]),
+    ("sealstone-publish", &["sealstone-release"]),
     ("sealstone-inputs", &["sealstone-spec"]),
     ("sealstone-sandbox", &["sealstone-spec"]),
     ("sealstone-assemble", &["sealstone-formats", "sealstone-spec"]),
@@ -43,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealstone-evidence",
             "sealstone-inputs",
             "sealstone-pipeline",
+            "sealstone-publish",
             "sealstone-release",
             "sealstone-sandbox",
             "sealstone-spec",
