@@ -12,7 +12,7 @@ pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, M
 pub(crate) use release::{
     AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
 };
-pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
+pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.
 #[derive(Debug, Parser)]

@@ -8,6 +8,8 @@ use sealstone_pipeline::{Class, PipelineError};
 pub(crate) const DONE: u8 = 0;
 /// Failed for a reason that has no code of its own.
 pub(crate) const FAILED: u8 = 1;
+/// The arguments don't go together.
+pub(crate) const USAGE: u8 = 2;
 /// A file or value could not be parsed or validated.
 pub(crate) const BAD_INPUT: u8 = 3;
 /// A measurement does not match the pin.

@@ -20,6 +20,9 @@ mod bytes;
 pub mod check;
 pub mod snp;
 pub mod tdx;
+#[cfg(any(test, feature = "test-roots"))]
+#[doc(hidden)]
+pub mod testing;
 pub mod time;
 pub mod tpm;
 pub mod x509;

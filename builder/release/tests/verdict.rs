@@ -50,7 +50,7 @@ impl Snp {
 
     fn judge(&self, text: &str) -> (u8, Vec<&'static str>) {
         let report = Report::parse(&self.report).unwrap();
-        refused(&verdict::snp(&report, &self.vcek, &self.chain, &policy(text), 1_704_067_200))
+        refused(&verdict::snp(&report, &self.vcek, &self.chain, None, &policy(text), 1_704_067_200))
     }
 }
 
@@ -232,7 +232,7 @@ fn an_out_of_date_platform_is_the_policys_matter() {
 fn a_verdict_in_json_says_everything() {
     let Some(snp) = Snp::load("a_verdict_in_json_says_everything") else { return };
     let report = Report::parse(&snp.report).unwrap();
-    let verdict = verdict::snp(&report, &snp.vcek, &snp.chain, &Policy::default(), 1_704_067_200);
+    let verdict = verdict::snp(&report, &snp.vcek, &snp.chain, None, &Policy::default(), 1_704_067_200);
     let json = serde_json::to_value(&verdict).unwrap();
     assert_eq!(json["schema"], "sealstone/verdict/v1");
     assert_eq!((&json["accepted"], &json["exit_code"], &json["tee"]), (&false.into(), &12.into(), &"sev-snp".into()));

@@ -4,14 +4,46 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Judge attestation evidence offline: is it genuine, and is it what the policy wants?
+/// Judge attestation evidence offline: is it genuine, from the pinned image, and what the policy wants?
 ///
 /// Every check runs and is listed, worst first; the exit code is the worst's: 10 signature or certificate chain, 11
 /// measurement, 12 policy. Nothing is fetched: certificates and collateral are given, the vendors' roots are compiled in.
+/// With a subcommand raw evidence is judged, without a pin.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct VerifyArgs {
     #[command(subcommand)]
-    pub(crate) what: Verify,
+    pub(crate) what: Option<Verify>,
+    #[command(flatten)]
+    pub(crate) pinned: VerifyPinArgs,
+}
+
+/// An evidence document against a pin.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyPinArgs {
+    /// The pin, or a folder with a pin.json
+    #[arg(long, value_name = "PIN", required = true)]
+    pub(crate) pin: Option<PathBuf>,
+    /// The evidence document (`sealstone/evidence/v1`), as the machine sent it
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) evidence: Option<PathBuf>,
+    /// The nonce that the evidence was asked for with: 64 lower-case hex digits. Without it, nothing shows that it is fresh
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<String>,
+    /// SEV-SNP: certificates to use instead of the machine's own; PEM of the VCEK or VLEK and those above it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificates: Option<PathBuf>,
+    /// SEV-SNP: AMD's revocation list (DER) to use instead of the machine's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Option<PathBuf>,
+    /// TDX: collateral to use instead of the machine's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collateral: Option<PathBuf>,
+    /// Folder with the image that you think was started: says which of its files aren't the pinned ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +79,9 @@ pub(crate) struct VerifySnpArgs {
     /// PEM of the issuer's certificate (ASK or ASVK) and, optionally, the root's [default: the compiled-in ASK]
     #[arg(long, value_name = "FILE")]
     pub(crate) chain: Option<PathBuf>,
+    /// AMD's revocation list for the product (DER); then the chain must have the issuer's certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Outcome {
 }
 
 /// Reads `pin.json`, or the one in a folder.
-fn load(path: &Path) -> Result<Pin, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Pin, Failure> {
     let path = if path.is_dir() { path.join(sealstone_pipeline::pin::FILE) } else { path.to_path_buf() };
     let bytes = read(&path)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::bad_input(format!("{}: not a pin: not UTF-8", path.display())))?;

@@ -7,18 +7,24 @@ use ovmf_measure::eventlog::EventLog;
 use sealstone_evidence::snp::Report;
 use sealstone_evidence::tdx::{Collateral, Quote};
 use sealstone_evidence::tpm::{Attest, AttestationKey, Signature};
-use sealstone_evidence::x509::Certificate;
+use sealstone_evidence::x509::{Certificate, RevocationList};
+use sealstone_release::evidence::Evidence;
+use sealstone_release::hex::Sha256;
+use sealstone_release::pin::{File, Pin};
 use sealstone_release::policy::Policy;
-use sealstone_release::verdict::{self, Verdict};
+use sealstone_release::time::Moment;
+use sealstone_release::verdict::{self, Binding, Verdict};
 
-use crate::args::{JudgeArgs, Verify, VerifyArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
-use crate::exit::{Failure, Outcome};
+use super::explain::load;
+use crate::args::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
+use crate::exit::{Failure, Outcome, USAGE};
 
 pub(crate) fn run(args: &VerifyArgs) -> Outcome {
     let (verdict, json) = match &args.what {
-        Verify::Snp(args) => (snp(args)?, args.judge.json),
-        Verify::Tdx(args) => (tdx(args)?, args.judge.json),
-        Verify::Tpm(args) => (tpm(args)?, args.judge.json),
+        None => (pinned(&args.pinned)?, args.pinned.judge.json),
+        Some(Verify::Snp(args)) => (snp(args)?, args.judge.json),
+        Some(Verify::Tdx(args)) => (tdx(args)?, args.judge.json),
+        Some(Verify::Tpm(args)) => (tpm(args)?, args.judge.json),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&verdict).map_err(Failure::failed)?);
@@ -28,6 +34,83 @@ pub(crate) fn run(args: &VerifyArgs) -> Outcome {
     Ok(verdict.exit_code())
 }
 
+/// `verify --pin P --evidence E`
+fn pinned(args: &VerifyPinArgs) -> Result<Verdict, Failure> {
+    let missing = |what| Failure::new(USAGE, anyhow::anyhow!("{what} is missing"));
+    let pin = load(args.pin.as_deref().ok_or_else(|| missing("--pin"))?)?;
+    let mut evidence = parse(args.evidence.as_deref().ok_or_else(|| missing("--evidence"))?, Evidence::parse)?;
+    let unused = |option: &str| Failure::new(USAGE, anyhow::anyhow!("{option} doesn't go with {} evidence", evidence.tee()));
+    if args.certificates.is_some() && evidence.tee() != "sev-snp" {
+        return Err(unused("--certificates"));
+    }
+    if args.crl.is_some() && evidence.tee() != "sev-snp" {
+        return Err(unused("--crl"));
+    }
+    if args.collateral.is_some() && evidence.tee() != "tdx" {
+        return Err(unused("--collateral"));
+    }
+    if let Some(file) = &args.certificates {
+        let list = parse(file, |bytes| Certificate::list_from_pem("the certificates", bytes))?;
+        evidence.set_certificates(list).map_err(|e| Failure::bad_input(format!("reading {}: {e}", file.display())))?;
+    }
+    if let Some(file) = &args.crl {
+        evidence.set_revocation(parse(file, |bytes| RevocationList::from_der("the revocation list", bytes))?);
+    }
+    if let Some(file) = &args.collateral {
+        evidence.set_collateral(parse(file, Collateral::parse)?);
+    }
+    let binding = match &args.nonce {
+        None => Binding::Offline,
+        Some(text) => Binding::Nonce(
+            *text.parse::<Sha256>().map_err(|e| Failure::bad_input(format!("the value of --nonce: {e}")))?.as_bytes(),
+        ),
+    };
+    let (policy, at) = (policy(&args.judge)?, at(&args.judge)?);
+    let at = Moment::from_unix(at).ok_or_else(|| Failure::bad_input("the value of --at is after the year 9999"))?;
+    if let Some(dir) = &args.image {
+        on_hand(&pin, dir)?;
+    }
+    Ok(verdict::appraise(&pin, &evidence, &policy, &binding, at))
+}
+
+/// Says on standard error which files in `dir` aren't those of the pin. It decides nothing: a file on this machine says
+/// nothing on what another one runs, but it may be the reason.
+fn on_hand(pin: &Pin, dir: &Path) -> Result<(), Failure> {
+    let image = &pin.contents().image;
+    let cmdline = File::of(image.cmdline.as_bytes());
+    let files = [
+        ("vmlinuz", image.kernel),
+        ("initrd", image.initrd),
+        ("cmdline", cmdline),
+        ("uki.efi", image.uki),
+        ("disk.raw", image.disk),
+    ];
+    let mut differing = 0_usize;
+    for (name, pinned) in files {
+        let path = dir.join(name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("image on hand: {name} isn't there");
+                continue;
+            }
+            Err(error) => return Err(Failure::failed(format!("reading {}: {error}", path.display()))),
+        };
+        let found = File::of(&bytes);
+        if found != pinned {
+            differing = differing.saturating_add(1);
+            eprintln!(
+                "image on hand: {name} differs from the pin: expected {} ({} bytes), found {} ({} bytes)",
+                pinned.sha256, pinned.size, found.sha256, found.size
+            );
+        }
+    }
+    if differing == 0 {
+        eprintln!("image on hand: every file that is there is the pinned one");
+    }
+    Ok(())
+}
+
 fn snp(args: &VerifySnpArgs) -> Result<Verdict, Failure> {
     let report = parse(&args.report, Report::parse)?;
     let endorsement = parse(&args.vcek, |bytes| Certificate::from_pem_or_der("the certificate", bytes))?;
@@ -35,8 +118,10 @@ fn snp(args: &VerifySnpArgs) -> Result<Verdict, Failure> {
         Some(file) => parse(file, |bytes| Certificate::list_from_pem("the chain", bytes))?,
         None => Vec::new(),
     };
+    let list = args.crl.as_deref().map(|file| parse(file, |bytes| RevocationList::from_der("the revocation list", bytes)));
+    let list = list.transpose()?;
     let (policy, at) = (policy(&args.judge)?, at(&args.judge)?);
-    Ok(verdict::snp(&report, &endorsement, &chain, &policy, at))
+    Ok(verdict::snp(&report, &endorsement, &chain, list.as_ref(), &policy, at))
 }
 
 fn tdx(args: &VerifyTdxArgs) -> Result<Verdict, Failure> {

@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(report) = Report::parse(report)
         && let Ok(certificate) = Certificate::from_pem_or_der("certificate", certificate)
     {
-        let result = verify(&report, &certificate, std::slice::from_ref(&certificate), 1_700_000_000);
+        let result = verify(&report, &certificate, std::slice::from_ref(&certificate), None, 1_700_000_000);
         assert!(result.checks.iter().any(|check| check.refused()), "the fuzzer has forged a report");
     }
 });

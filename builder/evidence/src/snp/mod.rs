@@ -5,11 +5,11 @@
 
 mod endorsement;
 mod report;
-mod roots;
+pub(crate) mod roots;
 mod tcb;
 #[cfg(test)]
 mod tests;
-mod verify;
+pub(crate) mod verify;
 
 pub use endorsement::{Endorsement, EndorsementError, HardwareId};
 pub use report::{GuestPolicy, REPORT_LENGTH, Report, ReportError, SigningKey};

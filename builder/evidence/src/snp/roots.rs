@@ -60,23 +60,23 @@ impl fmt::Display for Product {
 
 /// A key that is trusted because it stands here.
 #[derive(Clone, Debug)]
-pub(super) struct Anchor {
+pub(crate) struct Anchor {
     /// Common name of its certificate's subject.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// RSA modulus, big-endian.
-    pub(super) modulus: Vec<u8>,
+    pub(crate) modulus: Vec<u8>,
     /// Validity of its certificate: first and last second.
-    pub(super) validity: (u64, u64),
+    pub(crate) validity: (u64, u64),
 }
 
 /// What is trusted for one product.
 #[derive(Clone, Debug)]
-pub(super) struct Root {
-    pub(super) product: Product,
+pub(crate) struct Root {
+    pub(crate) product: Product,
     /// Signs the signing keys' certificates.
-    pub(super) ark: Anchor,
+    pub(crate) ark: Anchor,
     /// Signs VCEKs; stands in for its certificate if the caller has none.
-    pub(super) ask: Anchor,
+    pub(crate) ask: Anchor,
 }
 
 /// All of AMD's.

@@ -1,210 +1,18 @@
 //! Reports and chains made here, under roots that exist only here: what recorded evidence can't show, because each thing
 //! that is wrong is signed as it should be.
 
-use std::str::FromStr as _;
-use std::sync::OnceLock;
-use std::time::Duration;
-
-use p384::ecdsa::signature::Signer as _;
-use rand::SeedableRng as _;
-use rsa::pkcs8::EncodePublicKey as _;
-use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
-use rsa::traits::PublicKeyParts as _;
-use x509_cert::certificate::TbsCertificate;
-use x509_cert::der::asn1::{BitString, Ia5StringRef, ObjectIdentifier, OctetString};
-use x509_cert::der::{Any, Decode as _, Encode as _};
-use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::BasicConstraints;
-use x509_cert::name::Name;
-use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
-use x509_cert::time::{Time, Validity};
-
-use super::roots::{Anchor, Root};
-use super::verify::verify_under;
 use super::{Product, Report, verify};
-use crate::bytes::unhex;
-use crate::check::Outcome;
-use crate::x509::Certificate;
+use crate::check::{Check, Outcome, Refusal};
+use crate::testing::snp::{self as make, PRODUCT_NAME, PROVIDER_ID, authority, chain, keys, report, text, vcek, vlek};
+use crate::testing::x509::{AT, Issuer, Made, MadeList, YEAR};
+use crate::x509::{Certificate, RevocationList};
 
-const AT: u64 = 1_700_000_000;
-const YEAR: u64 = 31_536_000;
-const PSS: [u8; 54] =
-    unhex(b"3034a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130");
-
-/// Root and intermediate keys: slow to make, so made once.
-fn keys() -> &'static [rsa::RsaPrivateKey; 2] {
-    static KEYS: OnceLock<[rsa::RsaPrivateKey; 2]> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        let mut random = rand::rngs::StdRng::seed_from_u64(1);
-        [(); 2].map(|()| rsa::RsaPrivateKey::new(&mut random, 2048).unwrap())
-    })
-}
-
-fn chip_key() -> p384::ecdsa::SigningKey {
-    p384::ecdsa::SigningKey::from_slice(&[9; 48]).unwrap()
-}
-
-fn roots(product: Product) -> Vec<Root> {
-    let anchor = |name: String, key: &rsa::RsaPrivateKey| Anchor {
-        name,
-        modulus: key.n().to_bytes_be(),
-        validity: (AT - YEAR, AT + YEAR),
-    };
-    vec![Root { product, ark: anchor(format!("ARK-{product}"), &keys()[0]), ask: anchor(format!("SEV-{product}"), &keys()[1]) }]
-}
-
-/// Everything about a certificate that a test may want to be wrong.
-#[derive(Clone)]
-struct Made {
-    subject: String,
-    issuer: String,
-    validity: (u64, u64),
-    spki: Vec<u8>,
-    extensions: Vec<(&'static str, bool, Vec<u8>)>,
-}
-
-impl Made {
-    fn sign(&self, key: &rsa::RsaPrivateKey) -> Certificate {
-        let algorithm = AlgorithmIdentifierOwned {
-            oid: ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"),
-            parameters: Some(Any::from_der(&PSS).unwrap()),
-        };
-        let time = |seconds| Time::try_from(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-        let extension = |(oid, critical, value): &(&str, bool, Vec<u8>)| Extension {
-            extn_id: ObjectIdentifier::new(oid).unwrap(),
-            critical: *critical,
-            extn_value: OctetString::new(value.clone()).unwrap(),
-        };
-        let tbs_certificate = TbsCertificate {
-            version: x509_cert::Version::V3,
-            serial_number: SerialNumber::new(&[1]).unwrap(),
-            signature: algorithm.clone(),
-            issuer: Name::from_str(&format!("CN={}", self.issuer)).unwrap(),
-            validity: Validity { not_before: time(self.validity.0), not_after: time(self.validity.1) },
-            subject: Name::from_str(&format!("CN={}", self.subject)).unwrap(),
-            subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&self.spki).unwrap(),
-            issuer_unique_id: None,
-            subject_unique_id: None,
-            extensions: Some(self.extensions.iter().map(extension).collect()),
-        };
-        let mut random = rand::rngs::StdRng::seed_from_u64(2);
-        let signer = rsa::pss::SigningKey::<rsa::sha2::Sha384>::new(key.clone());
-        let signature = signer.sign_with_rng(&mut random, &tbs_certificate.to_der().unwrap()).to_vec();
-        let certificate = x509_cert::Certificate {
-            tbs_certificate,
-            signature_algorithm: algorithm,
-            signature: BitString::from_bytes(&signature).unwrap(),
-        };
-        Certificate::from_der("made here", &certificate.to_der().unwrap()).unwrap()
-    }
-}
-
-fn rsa_spki(key: &rsa::RsaPrivateKey) -> Vec<u8> {
-    key.to_public_key().to_public_key_der().unwrap().as_bytes().to_vec()
-}
-
-fn authority(subject: &str, issuer: &str, key: &rsa::RsaPrivateKey) -> Made {
-    let basic = BasicConstraints { ca: true, path_len_constraint: None }.to_der().unwrap();
-    let oid = "2.5.29.19";
-    Made {
-        subject: subject.into(),
-        issuer: issuer.into(),
-        validity: (AT - YEAR, AT + YEAR),
-        spki: rsa_spki(key),
-        extensions: vec![(oid, true, basic)],
-    }
-}
-
-const HARDWARE_ID: &str = "1.3.6.1.4.1.3704.1.4";
-const PROVIDER_ID: &str = "1.3.6.1.4.1.3704.1.5";
-const PRODUCT_NAME: &str = "1.3.6.1.4.1.3704.1.2";
-
-fn text(value: &str) -> Vec<u8> {
-    Ia5StringRef::new(value).unwrap().to_der().unwrap()
-}
-
-/// Levels of bootloader 1, tee 2, snp 3, microcode 200, and on Turin fmc 4.
-fn vcek(product: Product) -> Made {
-    let spki = p384::PublicKey::from(chip_key().verifying_key()).to_public_key_der().unwrap();
-    let mut levels = vec![
-        ("1.3.6.1.4.1.3704.1.3.1", 1_u8),
-        ("1.3.6.1.4.1.3704.1.3.2", 2),
-        ("1.3.6.1.4.1.3704.1.3.3", 3),
-        ("1.3.6.1.4.1.3704.1.3.4", 0),
-        ("1.3.6.1.4.1.3704.1.3.5", 0),
-        ("1.3.6.1.4.1.3704.1.3.6", 0),
-        ("1.3.6.1.4.1.3704.1.3.7", 0),
-        ("1.3.6.1.4.1.3704.1.3.8", 200),
-    ];
-    if product == Product::Turin {
-        levels.push(("1.3.6.1.4.1.3704.1.3.9", 4));
-    }
-    let mut extensions: Vec<_> = levels.into_iter().map(|(oid, level)| (oid, false, level.to_der().unwrap())).collect();
-    extensions.push((PRODUCT_NAME, false, text(&format!("{product}-B1"))));
-    extensions.push((HARDWARE_ID, false, vec![0xc1; if product == Product::Turin { 8 } else { 64 }]));
-    Made {
-        subject: "SEV-VCEK".into(),
-        issuer: format!("SEV-{product}"),
-        validity: (AT - YEAR, AT + YEAR),
-        spki: spki.as_bytes().to_vec(),
-        extensions,
-    }
-}
-
-fn vlek(product: Product) -> Made {
-    let mut made = vcek(product);
-    made.subject = "SEV-VLEK".into();
-    made.issuer = format!("SEV-VLEK-{product}");
-    made.extensions.retain(|(oid, ..)| *oid != HARDWARE_ID);
-    made.extensions.push((PROVIDER_ID, false, text("provider")));
-    made
-}
-
-/// The unsigned part of a report that goes with [`vcek`].
-fn report(product: Product, version: u32) -> Vec<u8> {
-    let mut bytes = vec![0; 1184];
-    bytes[0] = u8::try_from(version).unwrap();
-    bytes[8..16].copy_from_slice(&0x3_0000_u64.to_le_bytes());
-    bytes[0x34] = 1;
-    let (tcb, chip): ([u8; 8], usize) = match product {
-        Product::Milan | Product::Genoa => ([1, 2, 0, 0, 0, 0, 3, 200], 64),
-        Product::Turin => ([4, 1, 2, 3, 0, 0, 0, 200], 8),
-    };
-    bytes[0x180..0x188].copy_from_slice(&tcb);
-    bytes[0x1a0..0x1a0 + chip].fill(0xc1);
-    if version >= 3 {
-        bytes[0x188..0x18b].copy_from_slice(match product {
-            Product::Milan => &[0x19, 0x01, 1],
-            Product::Genoa => &[0x19, 0x11, 1],
-            Product::Turin => &[0x1a, 0x02, 1],
-        });
-    }
-    if version >= 5 {
-        bytes[0x1f8] = 1;
-        bytes[0x200] = 1;
-    }
-    bytes
-}
-
-fn sign(mut bytes: Vec<u8>) -> Report {
-    let signature: p384::ecdsa::Signature = chip_key().sign(&bytes[..0x2a0]);
-    let (mut r, mut s) = signature.split_bytes();
-    r.reverse();
-    s.reverse();
-    bytes[0x2a0..0x2d0].copy_from_slice(&r);
-    bytes[0x2e8..0x318].copy_from_slice(&s);
-    Report::parse(&bytes).unwrap()
-}
-
-fn chain(product: Product) -> Vec<Certificate> {
-    let [root, issuer] = keys();
-    let (ark, ask) = (format!("ARK-{product}"), format!("SEV-{product}"));
-    vec![authority(&ask, &ark, issuer).sign(root), authority(&ark, &ark, root).sign(root)]
+fn sign(bytes: Vec<u8>) -> Report {
+    Report::parse(&make::sign(bytes)).unwrap()
 }
 
 fn refused(product: Product, report: &Report, certificate: &Certificate, chain: &[Certificate], at: u64) -> Vec<&'static str> {
-    let result = verify_under(&roots(product), report, certificate, chain, at);
+    let result = make::verify(&make::roots(product), report, certificate, chain, None, at);
     result.checks.iter().filter(|check| check.outcome != Outcome::Passed).map(|check| check.id).collect()
 }
 
@@ -217,7 +25,7 @@ fn every_product_and_version_is_accepted_under_the_tests_roots_only() {
             for chain in [&chain(product)[..], &chain(product)[..1], &[]] {
                 assert_eq!(refused(product, &report, &certificate, chain, AT), [""; 0], "{product} {version}");
             }
-            let real = verify(&report, &certificate, &chain(product), AT);
+            let real = verify(&report, &certificate, &chain(product), None, AT);
             let ids: Vec<_> = real.checks.iter().filter(|c| c.refused()).map(|c| c.id).collect();
             assert!(ids.contains(&"snp.root") && ids.contains(&"snp.chain"), "AMD's roots aren't these: {ids:?}");
         }
@@ -328,4 +136,32 @@ fn a_providers_key_is_accepted_with_its_own_issuer_only() {
     let mut chips = vcek(product);
     chips.issuer = "SEV-VLEK-Milan".into();
     assert_eq!(refused(product, &sign(report(product, 2)), &chips.sign(issuer), &[asvk], AT), ["snp.chain"]);
+}
+
+#[test]
+fn a_revocation_list_takes_back_a_signing_key() {
+    let product = Product::Genoa;
+    let [root, issuer] = keys();
+    let (report, certificate) = (sign(report(product, 5)), vcek(product).sign(issuer));
+    let list = |issuer: &str, revoked: &[u8], key| {
+        let made = MadeList { issuer: issuer.into(), validity: (AT - YEAR, AT + YEAR), revoked: revoked.into() };
+        RevocationList::from_der("made here", &made.der(Issuer::Rsa(key))).unwrap()
+    };
+    let table = [
+        ("nothing revoked", list("ARK-Genoa", &[], root), chain(product), Outcome::Passed),
+        ("another serial number", list("ARK-Genoa", &[9], root), chain(product), Outcome::Passed),
+        ("the signing key", list("ARK-Genoa", &[2], root), chain(product), Outcome::Refused(Refusal::Signature)),
+        ("of another issuer", list("ARK-Milan", &[], root), chain(product), Outcome::Refused(Refusal::Signature)),
+        ("not signed by the root", list("ARK-Genoa", &[], issuer), chain(product), Outcome::Refused(Refusal::Signature)),
+        ("nothing to look up", list("ARK-Genoa", &[], root), Vec::new(), Outcome::Refused(Refusal::Signature)),
+    ];
+    for (name, list, chain, expected) in table {
+        let result = make::verify(&make::roots(product), &report, &certificate, &chain, Some(&list), AT);
+        assert_eq!(result.revocation.outcome, expected, "{name}: {:?}", result.revocation);
+        assert!(result.checks.iter().all(Check::passed), "{name}");
+        let late = make::verify(&make::roots(product), &report, &certificate, &chain, Some(&list), AT + YEAR + 1);
+        assert!(late.checks.iter().any(|check| check.id == "snp.validity" && check.refused()), "{name}");
+    }
+    let none = make::verify(&make::roots(product), &report, &certificate, &chain(product), None, AT);
+    assert_eq!(none.revocation.outcome, Outcome::NotAsked);
 }

@@ -5,7 +5,7 @@ use rsa::signature::Verifier as _;
 use crate::bytes::{hex, is_zero};
 use crate::check::{Check, Refusal};
 use crate::time;
-use crate::x509::{Certificate, PublicKey};
+use crate::x509::{Certificate, PublicKey, RevocationList};
 
 use super::endorsement::{Endorsement, HardwareId};
 use super::report::{ALGORITHM_P384, Report};
@@ -32,6 +32,8 @@ pub const MANDATORY: [&str; 11] = [
 pub struct Authenticity {
     /// One for each of [`MANDATORY`], in that order.
     pub checks: Vec<Check>,
+    /// Whether AMD took back its word on the signing key. Not asked if there was no revocation list.
+    pub revocation: Check,
     /// Whose root the chain leads to; only if it leads to one.
     pub product: Option<Product>,
     /// What the endorsement certificate says; only if it could be read.
@@ -42,17 +44,25 @@ pub struct Authenticity {
 ///
 /// `endorsement` is the certificate of the VCEK or VLEK. `chain` holds the certificate of its issuer (ASK or ASVK) and,
 /// optionally, of the root, in any order; without it, the ASK that is compiled in is used, which does for VCEKs only.
-/// `at` is the time to check validity at, in seconds since 1970.
-pub fn verify(report: &Report, endorsement: &Certificate, chain: &[Certificate], at: u64) -> Authenticity {
-    verify_under(&roots::amd(), report, endorsement, chain, at)
+/// `revocation` is AMD's revocation list for the product, signed by its root; it names issuers, so the issuer's certificate
+/// must be in `chain` then. `at` is the time to check validity at, in seconds since 1970.
+pub fn verify(
+    report: &Report,
+    endorsement: &Certificate,
+    chain: &[Certificate],
+    revocation: Option<&RevocationList>,
+    at: u64,
+) -> Authenticity {
+    verify_under(&roots::amd(), report, endorsement, chain, revocation, at)
 }
 
 /// [`verify`] under roots of the caller's choosing; not public, so that only this crate's tests can choose others.
-pub(super) fn verify_under(
+pub(crate) fn verify_under(
     roots: &[Root],
     report: &Report,
     certificate: &Certificate,
     chain: &[Certificate],
+    revocation: Option<&RevocationList>,
     at: u64,
 ) -> Authenticity {
     let path = Path::find(roots, certificate, chain);
@@ -67,7 +77,7 @@ pub(super) fn verify_under(
         reserved(report),
         root(&path),
         signatures(&path, certificate),
-        validity(&path, certificate, at),
+        validity(&path, certificate, revocation, at),
         Check::genuine(
             "snp.endorsement",
             "a VCEK's or VLEK's certificate of the root's product",
@@ -80,7 +90,7 @@ pub(super) fn verify_under(
         hardware_id(report, claims),
         cpuid(report, product),
     ];
-    Authenticity { checks, product, endorsement: endorsement.ok() }
+    Authenticity { checks, revocation: revoked(&path, revocation), product, endorsement: endorsement.ok() }
 }
 
 /// From an endorsement certificate to a root. Names only: signatures are checked apart.
@@ -182,12 +192,35 @@ fn signatures(path: &Result<Path<'_>, String>, certificate: &Certificate) -> Che
     )
 }
 
-fn validity(path: &Result<Path<'_>, String>, certificate: &Certificate, at: u64) -> Check {
+/// AMD's list speaks of signing keys (ASK, ASVK): the root issues it, and those are what the root issues.
+fn revoked(path: &Result<Path<'_>, String>, list: Option<&RevocationList>) -> Check {
+    const ID: &str = "snp.revocation";
+    const WHY: &str = "AMD took back its word on this key, or the list isn't AMD's";
+    let Some(list) = list else {
+        return Check::not_asked(ID, "no revocation list", "without AMD's list nobody knows whether a signing key has leaked");
+    };
+    let walk = || -> Result<String, String> {
+        let path = path.as_ref().map_err(|_| "not checked: there is no path to a root".to_owned())?;
+        let issuer = path.issuer.ok_or("not checked: the chain lacks the issuer's certificate, whose serial number counts")?;
+        list.verify_signed_by(&path.root_key).map_err(|e| format!("revocation list: {e}"))?;
+        if !list.is_from_issuer_of(issuer) {
+            return Err("the list isn't from the issuer of the signing key's certificate".into());
+        }
+        if list.revokes(issuer) {
+            return Err(format!("{} with serial number {} is revoked", issuer.common_name(), hex(issuer.serial())));
+        }
+        Ok(format!("{} is not in the list of {}", issuer.common_name(), path.root.ark.name))
+    };
+    Check::genuine(ID, "a list signed by the root, without the signing key in it", walk(), WHY)
+}
+
+fn validity(path: &Result<Path<'_>, String>, certificate: &Certificate, revocation: Option<&RevocationList>, at: u64) -> Check {
     let mut spans = vec![("endorsement certificate", certificate.validity())];
     if let Ok(path) = path {
         spans.push(("issuer", path.issuer.map_or(path.root.ask.validity, Certificate::validity)));
         spans.push(("root", path.root.ark.validity));
     }
+    spans.extend(revocation.map(|list| ("revocation list", list.validity())));
     let outside = spans.iter().find(|(_, (start, end))| at < *start || at > *end);
     let (name, (start, end)) = outside.or(spans.first()).copied().unwrap_or(("endorsement certificate", (1, 0)));
     Check::judge(

@@ -14,7 +14,7 @@ mod pck;
 mod quote;
 #[cfg(test)]
 mod tests;
-mod verify;
+pub(crate) mod verify;
 
 pub use body::{Attributes, TdBody};
 pub use collateral::{Collateral, CollateralError, IssuerChain, QeIdentity, TcbInfo};

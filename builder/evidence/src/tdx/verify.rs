@@ -70,7 +70,7 @@ pub fn verify(quote: &Quote, collateral: &Collateral, at: u64) -> Authenticity {
 }
 
 /// [`verify`] under a root of the caller's choosing; not public, so that only this crate's tests can choose another.
-pub(super) fn verify_under(root: &PublicKey, quote: &Quote, given: &Collateral, at: u64) -> Authenticity {
+pub(crate) fn verify_under(root: &PublicKey, quote: &Quote, given: &Collateral, at: u64) -> Authenticity {
     let pck = quote.pck().ok_or(PckError("everything")).and_then(PckClaims::from_certificate);
     let checks = vec![
         header(quote),

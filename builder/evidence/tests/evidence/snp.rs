@@ -28,7 +28,7 @@ fn verify(report: &[u8], vcek: &[u8], chain: &[u8], at: u64) -> Result<Vec<Check
     let report = Report::parse(report).map_err(|e| e.to_string())?;
     let vcek = Certificate::from_pem_or_der("VCEK", vcek).map_err(|e| e.to_string())?;
     let chain = if chain.is_empty() { Ok(Vec::new()) } else { Certificate::list_from_pem("chain", chain) };
-    Ok(snp::verify(&report, &vcek, &chain.map_err(|e| e.to_string())?, at).checks)
+    Ok(snp::verify(&report, &vcek, &chain.map_err(|e| e.to_string())?, None, at).checks)
 }
 
 fn refused(checks: &[Check]) -> Vec<&'static str> {
@@ -42,7 +42,7 @@ fn the_recorded_report_is_genuine() {
         let report = Report::parse(&s.report).unwrap();
         let vcek = Certificate::from_der("VCEK", &s.vcek).unwrap();
         let list = if chain.is_empty() { Vec::new() } else { Certificate::list_from_pem("chain", chain).unwrap() };
-        let result = snp::verify(&report, &vcek, &list, AT);
+        let result = snp::verify(&report, &vcek, &list, None, AT);
         assert_eq!(refused(&result.checks), [""; 0], "{:#?}", result.checks);
         assert_eq!(result.checks.iter().map(|check| check.id).collect::<Vec<_>>(), snp::MANDATORY);
         assert_eq!(result.product, Some(Product::Milan));
@@ -142,8 +142,8 @@ fn the_wrong_chain_is_refused() {
     let report = Report::parse(&s.report).unwrap();
     // The VCEK's own certificate is neither the issuer nor the root; nor is a root an endorsement key.
     let extra = [list.clone(), vec![vcek.clone()]].concat();
-    assert!(refused(&snp::verify(&report, &vcek, &extra, AT).checks).contains(&"snp.root"));
-    let found = refused(&snp::verify(&report, &list[1], &list, AT).checks);
+    assert!(refused(&snp::verify(&report, &vcek, &extra, None, AT).checks).contains(&"snp.root"));
+    let found = refused(&snp::verify(&report, &list[1], &list, None, AT).checks);
     assert!(found.contains(&"snp.endorsement") && found.contains(&"snp.signature"), "{found:?}");
 }
 

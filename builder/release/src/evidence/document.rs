@@ -48,8 +48,6 @@ struct Tdx {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tpm {
-    #[serde(default, deserialize_with = "there")]
-    ak_certificates: Option<Vec<String>>,
     ak_public: String,
     config: String,
     event_log: String,
@@ -83,7 +81,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Evidence, EvidenceError> {
 }
 
 fn snp(document: Snp) -> Result<Evidence, EvidenceError> {
-    let (endorsement, chain) = endorsement(certificates("certificates", &document.certificates)?)?;
+    let (endorsement, chain) = endorsement(certificates(&document.certificates)?)?;
     let list = document.revocation_list.map(|text| base64("revocation_list", &text)).transpose()?;
     let body = SnpEvidence {
         report: Report::parse(&base64("report", &document.report)?)?,
@@ -108,7 +106,6 @@ fn tpm(document: Tpm) -> Result<Evidence, EvidenceError> {
         attest: Attest::parse(&base64("quote", &document.quote)?)?,
         signature: Signature::parse(&base64("signature", &document.signature)?)?,
         key: AttestationKey::parse_area(&base64("ak_public", &document.ak_public)?)?,
-        certificates: certificates("ak_certificates", &document.ak_certificates.unwrap_or_default())?,
         event_log: event_log(&document.event_log, Flavour::Tcg)?,
     };
     Ok(Evidence { config: Config::parse(&document.config)?, body: Body::Tpm(Box::new(body)) })
@@ -125,11 +122,12 @@ pub(super) fn endorsement(list: Vec<Certificate>) -> Result<(Option<Certificate>
     }
 }
 
-fn certificates(member: &'static str, list: &[String]) -> Result<Vec<Certificate>, EvidenceError> {
+fn certificates(list: &[String]) -> Result<Vec<Certificate>, EvidenceError> {
+    const WHAT: &str = "certificates";
     if list.len() > MAX_CERTIFICATES {
-        return Err(EvidenceError::Syntax(format!("{member}: {} certificates, the most is {MAX_CERTIFICATES}", list.len())));
+        return Err(EvidenceError::Syntax(format!("{WHAT}: {} of them, the most is {MAX_CERTIFICATES}", list.len())));
     }
-    list.iter().map(|text| Ok(Certificate::from_der(member, &base64(member, text)?)?)).collect()
+    list.iter().map(|text| Ok(Certificate::from_der(WHAT, &base64(WHAT, text)?)?)).collect()
 }
 
 /// Empty text: the firmware left no log.

@@ -101,7 +101,7 @@ mod tests {
         let text = format!(
             "schema: sealstone/policy/v1\nallow_insecure: true\nrequire_binding: true\n\
              snp:\n  products: [Milan, Genoa]\n  allow_debug: true\n  allow_migration: true\n  allow_smt: false\n  \
-             allow_vlek: false\n  max_vmpl: 1\n  min_abi: [1, 55]\n  \
+             allow_vlek: false\n  require_revocation_list: true\n  max_vmpl: 1\n  min_abi: [1, 55]\n  \
              min_tcb: {{fmc: 0, bootloader: 4, tee: 0, snp: 22, microcode: 213}}\n  \
              measurements: ['{zeros}']\n  report_data: '{zeros}{}'\n  host_data: '{}'\n  id_key_digests: ['{zeros}']\n  \
              author_key_digests: ['{zeros}']\n  chip_ids: ['{zeros}{}']\n\
@@ -121,6 +121,7 @@ mod tests {
         );
         let policy = Policy::parse("p.yaml", &text).unwrap();
         assert!(policy.snp.allow_debug && !policy.snp.allow_smt && !policy.snp.allow_vlek && policy.snp.max_vmpl == 1);
+        assert!(policy.snp.require_revocation_list);
         assert_eq!(policy.snp.min_tcb.microcode, 213);
         assert_eq!(policy.tdx.accept_status.len(), 3);
         assert!(policy.tdx.allow_perfmon && !policy.tdx.require_sept_ve_disable);

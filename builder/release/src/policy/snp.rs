@@ -20,6 +20,8 @@ pub struct SnpPolicy {
     pub allow_smt: bool,
     /// Accept reports signed by a provider's key instead of the chip's. Default: yes.
     pub allow_vlek: bool,
+    /// Refuse evidence that comes without AMD's revocation list. Default: no; a list that is there always counts.
+    pub require_revocation_list: bool,
     /// Highest (least privileged) VMPL accepted. Default: 0.
     pub max_vmpl: u32,
     /// Least ABI version that the guest must demand: major, minor. Default: none.
@@ -48,6 +50,7 @@ impl Default for SnpPolicy {
             allow_migration: false,
             allow_smt: true,
             allow_vlek: true,
+            require_revocation_list: false,
             max_vmpl: 0,
             min_abi: (0, 0),
             min_tcb: TcbFloor::default(),

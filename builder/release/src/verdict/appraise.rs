@@ -1,8 +1,9 @@
 //! Pin × evidence × policy × binding × time → verdict.
 
-use sealstone_evidence::snp::{self as snp_evidence};
-use sealstone_evidence::tdx::{self as tdx_evidence};
-use sealstone_evidence::tpm::{self as tpm_evidence};
+use sealstone_evidence::snp as snp_evidence;
+use sealstone_evidence::tdx::{self as tdx_evidence, Collateral, Quote};
+use sealstone_evidence::tpm as tpm_evidence;
+use sealstone_evidence::x509::Certificate;
 
 use super::{Binding, Check, Pinned, Refusal, Verdict, binding, pinned, snp, tdx, tpm};
 use crate::evidence::{Attestation, Body, Config, Evidence, SnpEvidence, TdxEvidence, TpmEvidence};
@@ -21,11 +22,27 @@ const MADE: [&str; 2] = ["pin.validity", "binding"];
 /// Expected registers are recomputed from the pin's events and small digests; what the machine says of itself is only ever
 /// compared with them. All checks are made, whatever the first of them says.
 pub fn appraise(pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Binding, at: Moment) -> Verdict {
-    let mut list = List { decided: DECIDED.to_vec(), made: MADE.to_vec(), checks: Vec::new() };
+    let list = collect(Roots::Vendors, pin, evidence, policy, binding, at);
+    list.verdict(pin, evidence, at)
+}
+
+/// Whose roots evidence is checked under. Outside tests there is one answer.
+#[derive(Clone, Copy)]
+pub(super) enum Roots {
+    /// Those that are compiled in.
+    Vendors,
+    /// Those of evidence that tests make.
+    #[cfg(test)]
+    Tests(sealstone_evidence::snp::Product),
+}
+
+/// All the checks, and which there must be.
+pub(super) fn collect(roots: Roots, pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Binding, at: Moment) -> List {
+    let mut list = List { roots, decided: DECIDED.to_vec(), made: MADE.to_vec(), profile: None, checks: Vec::new() };
     // Where there is an expectation, that nothing was compared with it is no answer.
     list.decided.extend(pin.contents().validity.map(|_| "pin.validity"));
     list.decided.extend((*binding != Binding::Offline || policy.require_binding).then_some("binding"));
-    let profile = match &evidence.body {
+    list.profile = match &evidence.body {
         Body::Snp(body) => list.snp(pin, body, policy, at.unix()),
         Body::Tdx(body) => list.tdx(pin, body, policy, at.unix()),
         Body::Tpm(body) => list.tpm(pin, body, policy),
@@ -33,26 +50,34 @@ pub fn appraise(pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Bindi
     list.checks.push(validity(pin, at));
     list.checks.push(binding::check(evidence, binding, policy));
     list.checks.extend(config(pin, &evidence.config, policy));
-    let mut verdict = Verdict::new(evidence.tee(), at.unix(), &list.decided, &list.made, list.checks);
-    verdict.pinned = Some(Pinned { pin: pin.id(), profile });
-    verdict
+    list
 }
 
 /// Checks as they come in, and which there must be.
-struct List {
-    decided: Vec<&'static str>,
-    made: Vec<&'static str>,
-    checks: Vec<Check>,
+pub(super) struct List {
+    roots: Roots,
+    pub(super) decided: Vec<&'static str>,
+    pub(super) made: Vec<&'static str>,
+    profile: Option<String>,
+    pub(super) checks: Vec<Check>,
 }
 
 impl List {
+    pub(super) fn verdict(mut self, pin: &Pin, evidence: &Evidence, at: Moment) -> Verdict {
+        self.made.retain(|id| !self.decided.contains(id));
+        let mut verdict = Verdict::new(evidence.tee(), at.unix(), &self.decided, &self.made, self.checks);
+        verdict.pinned = Some(Pinned { pin: pin.id(), profile: self.profile });
+        verdict
+    }
+
     fn snp(&mut self, pin: &Pin, body: &SnpEvidence, policy: &Policy, at: u64) -> Option<String> {
         let genuine = match &body.endorsement {
-            Some(endorsement) => snp_evidence::verify(&body.report, endorsement, &body.chain, at),
+            Some(endorsement) => self.roots.verify_snp(body, endorsement, at),
             None => {
                 let problem = "there is no certificate of the key that signed the report; give it with --vcek";
                 let checks = not_checked(&snp_evidence::MANDATORY, problem);
-                snp_evidence::Authenticity { checks, product: None, endorsement: None }
+                let revocation = Check::not_asked("snp.revocation", problem, "a list says nothing without a certificate");
+                snp_evidence::Authenticity { checks, revocation, product: None, endorsement: None }
             }
         };
         self.decided.extend(snp_evidence::MANDATORY);
@@ -67,7 +92,7 @@ impl List {
 
     fn tdx(&mut self, pin: &Pin, body: &TdxEvidence, policy: &Policy, at: u64) -> Option<String> {
         let genuine = match &body.collateral {
-            Some(collateral) => tdx_evidence::verify(&body.quote, collateral, at),
+            Some(collateral) => self.roots.verify_tdx(&body.quote, collateral, at),
             None => {
                 let problem = "there is no collateral; give it with --collateral";
                 let checks = not_checked(&tdx_evidence::MANDATORY, problem);
@@ -111,6 +136,28 @@ impl List {
         self.checks.push(tpm::measurement(&body.attest, values.as_ref(), &policy.tpm));
         self.checks.push(tpm::nonce(&body.attest, &policy.tpm));
         found.profile
+    }
+}
+
+impl Roots {
+    fn verify_snp(self, body: &SnpEvidence, endorsement: &Certificate, at: u64) -> snp_evidence::Authenticity {
+        let (report, chain, list) = (&body.report, &body.chain, body.revocation.as_ref());
+        match self {
+            Self::Vendors => snp_evidence::verify(report, endorsement, chain, list, at),
+            #[cfg(test)]
+            Self::Tests(product) => {
+                use sealstone_evidence::testing::snp::{roots, verify};
+                verify(&roots(product), report, endorsement, chain, list, at)
+            }
+        }
+    }
+
+    fn verify_tdx(self, quote: &Quote, collateral: &Collateral, at: u64) -> tdx_evidence::Authenticity {
+        match self {
+            Self::Vendors => tdx_evidence::verify(quote, collateral, at),
+            #[cfg(test)]
+            Self::Tests(_) => sealstone_evidence::testing::tdx::verify(quote, collateral, at),
+        }
     }
 }
 

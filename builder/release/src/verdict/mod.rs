@@ -4,6 +4,8 @@
 
 mod appraise;
 mod binding;
+#[cfg(test)]
+mod corpus;
 mod pinned;
 mod snp;
 mod tdx;

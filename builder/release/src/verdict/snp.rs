@@ -1,13 +1,14 @@
 //! SEV-SNP: genuine, and within the policy.
 
 use sealstone_evidence::snp::{self as evidence, Authenticity, Report, SigningKey, Tcb};
-use sealstone_evidence::x509::Certificate;
+use sealstone_evidence::x509::{Certificate, RevocationList};
 
-use super::{Check, Refusal, Verdict, one_of};
+use super::{Check, Outcome, Refusal, Verdict, one_of};
 use crate::policy::{Policy, SnpPolicy};
 
 /// Every check of the policy that [`snp`] makes.
-pub(super) const ASKED: [&str; 15] = [
+pub(super) const ASKED: [&str; 16] = [
+    "snp.revocation",
     "snp.measurement",
     "snp.policy.reserved",
     "snp.policy.debug",
@@ -26,9 +27,16 @@ pub(super) const ASKED: [&str; 15] = [
 ];
 
 /// The verdict on a report. `endorsement` is the certificate of the VCEK or VLEK, `chain` its issuer's and, optionally, the
-/// root's; `at` is the time to judge at, in seconds since 1970.
-pub fn snp(report: &Report, endorsement: &Certificate, chain: &[Certificate], policy: &Policy, at: u64) -> Verdict {
-    let genuine = evidence::verify(report, endorsement, chain, at);
+/// root's; `revocation` is AMD's list, if there is one; `at` is the time to judge at, in seconds since 1970.
+pub fn snp(
+    report: &Report,
+    endorsement: &Certificate,
+    chain: &[Certificate],
+    revocation: Option<&RevocationList>,
+    policy: &Policy,
+    at: u64,
+) -> Verdict {
+    let genuine = evidence::verify(report, endorsement, chain, revocation, at);
     let mut checks = judge(report, &genuine, &policy.snp);
     checks.splice(0..0, genuine.checks);
     Verdict::new("sev-snp", at, &evidence::MANDATORY, &ASKED, checks)
@@ -37,7 +45,10 @@ pub fn snp(report: &Report, endorsement: &Certificate, chain: &[Certificate], po
 pub(super) fn judge(report: &Report, genuine: &Authenticity, policy: &SnpPolicy) -> Vec<Check> {
     let measurements = policy.measurements.as_deref();
     let why = "another image was launched, or the same one with other firmware, vCPUs or VMM";
-    let mut checks = vec![one_of("snp.measurement", Refusal::Measurement, measurements, &report.measurement, why)];
+    let mut checks = vec![
+        revocation(genuine, policy),
+        one_of("snp.measurement", Refusal::Measurement, measurements, &report.measurement, why),
+    ];
     checks.extend(guest_policy(report, policy));
     checks.extend([vmpl(report, policy), signer(report, policy), product(genuine, policy), tcb(report, genuine, policy)]);
     let (data, host) = (policy.report_data.map(|d| [d]), policy.host_data.map(|d| [d]));
@@ -79,6 +90,16 @@ pub(super) fn judge(report: &Report, genuine: &Authenticity, policy: &SnpPolicy)
         ),
     ]);
     checks
+}
+
+fn revocation(genuine: &Authenticity, policy: &SnpPolicy) -> Check {
+    let check = genuine.revocation.clone();
+    match check.outcome {
+        Outcome::NotAsked if policy.require_revocation_list => {
+            Check::judge(check.id, Refusal::Policy, false, "AMD's revocation list", check.found, check.why)
+        }
+        _ => check,
+    }
 }
 
 /// A switch that must be off unless the policy allows it.

@@ -1,0 +1,161 @@
+//! Certificates and revocation lists that say whatever a test wants, rightly signed.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use p256::ecdsa::signature::Signer as _;
+use rand::SeedableRng as _;
+use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
+use x509_cert::certificate::TbsCertificate;
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
+use x509_cert::der::{Any, Decode as _, Encode as _};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use x509_cert::time::{Time, Validity};
+
+use crate::bytes::unhex;
+use crate::x509::Certificate;
+
+const PSS: [u8; 54] =
+    unhex(b"3034a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130");
+
+/// A moment at which everything made here is valid.
+pub const AT: u64 = 1_700_000_000;
+/// Everything made here is valid for so long before and after, in seconds.
+pub const YEAR: u64 = 31_536_000;
+
+/// Who signs.
+#[derive(Clone, Copy)]
+pub enum Issuer<'a> {
+    /// RSASSA-PSS with SHA-384, as AMD does.
+    Rsa(&'a rsa::RsaPrivateKey),
+    /// ECDSA on P-256 with SHA-256, as Intel does.
+    P256(&'a p256::ecdsa::SigningKey),
+}
+
+impl Issuer<'_> {
+    fn algorithm(self) -> AlgorithmIdentifierOwned {
+        match self {
+            Self::Rsa(_) => AlgorithmIdentifierOwned {
+                oid: ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"),
+                parameters: Some(Any::from_der(&PSS).unwrap()),
+            },
+            Self::P256(_) => {
+                AlgorithmIdentifierOwned { oid: ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"), parameters: None }
+            }
+        }
+    }
+
+    fn sign(self, message: &[u8]) -> BitString {
+        let signature = match self {
+            Self::Rsa(key) => {
+                let mut random = rand::rngs::StdRng::seed_from_u64(2);
+                let signer = rsa::pss::SigningKey::<rsa::sha2::Sha384>::new(key.clone());
+                signer.sign_with_rng(&mut random, message).to_vec()
+            }
+            Self::P256(key) => {
+                let signature: p256::ecdsa::DerSignature = key.sign(message);
+                signature.as_bytes().to_vec()
+            }
+        };
+        BitString::from_bytes(&signature).unwrap()
+    }
+}
+
+/// Everything about a certificate that a test may want to be wrong.
+#[derive(Clone)]
+pub struct Made {
+    /// Common name.
+    pub subject: String,
+    /// Common name of who signs.
+    pub issuer: String,
+    /// Its only byte.
+    pub serial: u8,
+    /// First and last second.
+    pub validity: (u64, u64),
+    /// DER of the public key.
+    pub spki: Vec<u8>,
+    /// Identifier, whether critical, value.
+    pub extensions: Vec<(&'static str, bool, Vec<u8>)>,
+}
+
+/// Everything about a revocation list that a test may want to be wrong.
+#[derive(Clone)]
+pub struct MadeList {
+    /// Common name of who signs.
+    pub issuer: String,
+    /// First and last second.
+    pub validity: (u64, u64),
+    /// Serial numbers.
+    pub revoked: Vec<u8>,
+}
+
+/// Basic constraints that make an authority.
+pub fn authority() -> (&'static str, bool, Vec<u8>) {
+    ("2.5.29.19", true, BasicConstraints { ca: true, path_len_constraint: None }.to_der().unwrap())
+}
+
+fn name(common: &str) -> Name {
+    Name::from_str(&format!("CN={common}")).unwrap()
+}
+
+fn time(seconds: u64) -> Time {
+    Time::try_from(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap()
+}
+
+impl Made {
+    /// DER, signed by `key`.
+    pub fn der(&self, key: Issuer<'_>) -> Vec<u8> {
+        let extension = |(oid, critical, value): &(&str, bool, Vec<u8>)| Extension {
+            extn_id: ObjectIdentifier::new(oid).unwrap(),
+            critical: *critical,
+            extn_value: OctetString::new(value.clone()).unwrap(),
+        };
+        let tbs_certificate = TbsCertificate {
+            version: x509_cert::Version::V3,
+            serial_number: SerialNumber::new(&[self.serial]).unwrap(),
+            signature: key.algorithm(),
+            issuer: name(&self.issuer),
+            validity: Validity { not_before: time(self.validity.0), not_after: time(self.validity.1) },
+            subject: name(&self.subject),
+            subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&self.spki).unwrap(),
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: Some(self.extensions.iter().map(extension).collect()),
+        };
+        let signature = key.sign(&tbs_certificate.to_der().unwrap());
+        x509_cert::Certificate { tbs_certificate, signature_algorithm: key.algorithm(), signature }.to_der().unwrap()
+    }
+
+    /// Signed by AMD's way.
+    pub fn sign(&self, key: &rsa::RsaPrivateKey) -> Certificate {
+        Certificate::from_der("made here", &self.der(Issuer::Rsa(key))).unwrap()
+    }
+}
+
+impl MadeList {
+    /// DER, signed by `key`.
+    pub fn der(&self, key: Issuer<'_>) -> Vec<u8> {
+        let entry = |serial: &u8| RevokedCert {
+            serial_number: SerialNumber::new(&[*serial]).unwrap(),
+            revocation_date: time(self.validity.0),
+            crl_entry_extensions: None,
+        };
+        let revoked: Vec<RevokedCert> = self.revoked.iter().map(entry).collect();
+        let tbs_cert_list = TbsCertList {
+            version: x509_cert::Version::V2,
+            signature: key.algorithm(),
+            issuer: name(&self.issuer),
+            this_update: time(self.validity.0),
+            next_update: Some(time(self.validity.1)),
+            revoked_certificates: (!revoked.is_empty()).then_some(revoked),
+            crl_extensions: None,
+        };
+        let signature = key.sign(&tbs_cert_list.to_der().unwrap());
+        CertificateList { tbs_cert_list, signature_algorithm: key.algorithm(), signature }.to_der().unwrap()
+    }
+}
