@@ -154,15 +154,17 @@ impl FromStr for KeyId {
 pub struct VerifierKey {
     id: KeyId,
     kind: KeyKind,
-    key: ed25519_dalek::VerifyingKey,
+    /// A point on the curve, and none of small order: whatever makes one of these has looked.
+    key: [u8; 32],
 }
 
 impl VerifierKey {
-    fn new(name: KeyName, kind: KeyKind, key: ed25519_dalek::VerifyingKey) -> Self {
+    fn new(name: KeyName, kind: KeyKind, key: &ed25519_dalek::VerifyingKey) -> Self {
         let mut hash = Sha256::new();
         hash.update(name.as_str());
         hash.update([b'\n', kind.byte()]);
-        hash.update(key.as_bytes());
+        let key = key.to_bytes();
+        hash.update(key);
         let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
         Self { id: KeyId { name, hash: [a, b, c, d] }, kind, key }
     }
@@ -184,14 +186,15 @@ impl VerifierKey {
 
     /// The 32 bytes of the key (RFC 8032, section 5.1.5). Two keys with equal bytes are one signer, whatever their names.
     pub fn bytes(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+        &self.key
     }
 
     /// Whether `signature` is this key's over `message`. Strict: one signature has one spelling, and keys of small order,
     /// for which a signature can fit any message, sign nothing.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let Ok(bytes) = <&[u8; SIGNATURE_LENGTH]>::try_from(signature) else { return false };
-        self.key.verify_strict(message, &Signature::from_bytes(bytes)).is_ok()
+        let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(&self.key) else { return false };
+        key.verify_strict(message, &Signature::from_bytes(bytes)).is_ok()
     }
 }
 
@@ -201,7 +204,7 @@ impl FromStr for VerifierKey {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let (name, kind, hash, bytes) = parts(text)?;
         let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak());
-        let key = Self::new(name, kind, key.ok_or(KeyError::Shape("the bytes are no Ed25519 public key"))?);
+        let key = Self::new(name, kind, &key.ok_or(KeyError::Shape("the bytes are no Ed25519 public key"))?);
         key.with_id(hash)
     }
 }
@@ -217,7 +220,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}", self.id, encode(self.kind, self.key.as_bytes()))
+        write!(f, "{}+{}", self.id, encode(self.kind, &self.key))
     }
 }
 
@@ -249,7 +252,7 @@ impl SigningKey {
     /// The key that 32 random bytes make. Whoever knows them can sign.
     pub fn from_seed(name: KeyName, kind: KeyKind, seed: &[u8; SECRET_KEY_LENGTH]) -> Self {
         let secret = ed25519_dalek::SigningKey::from_bytes(seed);
-        Self { verifier: VerifierKey::new(name, kind, secret.verifying_key()), secret }
+        Self { verifier: VerifierKey::new(name, kind, &secret.verifying_key()), secret }
     }
 
     /// Reads `PRIVATE+KEY+name+hash+base64(type ‖ seed)`.
@@ -357,7 +360,7 @@ mod tests {
         let mut identity = [0; 32];
         identity[0] = 1;
         let key = ed25519_dalek::VerifyingKey::from_bytes(&identity).unwrap();
-        let text = VerifierKey::new("weak".parse().unwrap(), KeyKind::Plain, key).to_string();
+        let text = VerifierKey::new("weak".parse().unwrap(), KeyKind::Plain, &key).to_string();
         assert!(text.parse::<VerifierKey>().is_err());
     }
 
