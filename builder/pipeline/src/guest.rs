@@ -32,7 +32,7 @@ struct Document {
     tee: String,
 }
 
-/// Asks the daemon behind loopback port `port` for evidence with `nonce`, and writes to `dir`: `evidence.json` as it came, and its parts
+/// Asks the daemon behind loopback port `port` for evidence with `nonce`, and writes to `dir`: `evidence.json` as it came, the `nonce`, and its parts
 /// `eventlog.bin` (TCG2), `quote.bin` (TPMS_ATTEST), `signature.bin` (TPMT_SIGNATURE) and `ak.bin` (TPM2B_PUBLIC).
 ///
 /// # Errors
@@ -46,6 +46,8 @@ pub fn save_evidence(port: u16, nonce: &[u8; 32], dir: &Path) -> Result<(), Pipe
     }
     std::fs::create_dir_all(dir).map_err(|source| PipelineError::Io { doing: "creating", path: dir.to_path_buf(), source })?;
     folder::write_file(&dir.join("evidence.json"), &body)?;
+    // What `verify --nonce` takes.
+    folder::write_file(&dir.join("nonce"), HEXLOWER.encode(nonce).as_bytes())?;
     let parts = [
         ("eventlog.bin", &document.event_log),
         ("quote.bin", &document.quote),
