@@ -51,7 +51,7 @@ fn settle(mapper: &DeviceMapper, model: &Model, disks: &[PathBuf]) -> Result<boo
         (true, true) => Err(Fatal::NoPack(model.name.clone())),
         (true, false) => Err(Fatal::BadPack(model.name.clone())),
         (false, _) => {
-            console::say(&format!("no disk holds the pack {}, going on without it", model.name));
+            console::say(&format!("no disk gives the pack {}, going on without it", model.name));
             Ok(false)
         }
     }
