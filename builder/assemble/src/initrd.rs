@@ -11,6 +11,8 @@ pub struct Contents<'a> {
     pub init: &'a [u8],
     /// The program that serves.
     pub daemon: &'a [u8],
+    /// The program that runs a model, one process each. An image without it serves no model.
+    pub engine: Option<&'a [u8]>,
     /// The measured configuration.
     pub config: &'a [u8],
 }
@@ -23,7 +25,8 @@ const FOLDERS: &[&str] = &["dev", "etc", "etc/sealstone", "packs", "proc", "run"
 /// # Errors
 /// [`AssembleError::Initrd`] if the format cannot hold the entries.
 pub fn write(contents: &Contents<'_>, epoch: u64) -> Result<Vec<u8>, AssembleError> {
-    let mut out = Vec::with_capacity(contents.init.len() + contents.daemon.len() + (1 << 16));
+    let mut out =
+        Vec::with_capacity(contents.init.len() + contents.daemon.len() + contents.engine.map_or(0, <[u8]>::len) + (1 << 16));
     cpio::write(&entries(contents), epoch, &mut out)?;
     Ok(out)
 }
@@ -34,6 +37,7 @@ pub fn entries<'a>(contents: &Contents<'a>) -> Vec<Entry<'a>> {
     let file = |path, mode, data| Entry { path, mode, kind: Kind::File(data) };
     let mut all = vec![folder(".")];
     all.extend(FOLDERS.iter().copied().map(folder));
+    all.extend(contents.engine.map(|engine| file("engine", 0o755, engine)));
     all.extend([
         // The kernel opens this for init's standard streams before anything is mounted.
         Entry { path: "dev/console", mode: 0o600, kind: Kind::CharDevice { major: 5, minor: 1 } },

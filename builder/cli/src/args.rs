@@ -1,6 +1,7 @@
 //! The command line: verbs, options and their help texts.
 
 mod measure;
+mod pack;
 mod release;
 mod verify;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
+pub(crate) use pack::PackArgs;
 pub(crate) use release::{
     AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
 };
@@ -41,6 +43,7 @@ pub(crate) enum ProgressMode {
 pub(crate) enum Verb {
     Build(BuildArgs),
     Lock(LockArgs),
+    Pack(PackArgs),
     Measure(MeasureArgs),
     Explain(ExplainArgs),
     Run(RunArgs),
@@ -74,7 +77,10 @@ pub(crate) struct BuildArgs {
     /// Folder to put the image in; replaced as a whole, and only if a build made it
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(crate) out: PathBuf,
-    /// Fail rather than resolve when the lock is missing or belongs to another spec
+    /// Folder that the spec's models are relative to [default: the spec's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+    /// Fail rather than resolve when the lock is missing or belongs to another spec, or a model has no pack in the spec
     #[arg(long)]
     pub(crate) locked: bool,
     /// Build a second time under hostile conditions (other jobs, umask, time zone, locale, host name, user id, clock,
@@ -142,12 +148,21 @@ pub(crate) struct RunArgs {
     /// With --smoke: ask for evidence when it is ready, and put event log, quote, signature and key in this folder
     #[arg(long, value_name = "DIR", requires = "smoke")]
     pub(crate) evidence: Option<PathBuf>,
+    /// With --smoke: put what /healthz says when it is ready into this file
+    #[arg(long, value_name = "FILE", requires = "smoke")]
+    pub(crate) health: Option<PathBuf>,
     /// Seconds that --smoke waits
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub(crate) timeout: u64,
     /// Memory of the guest in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(crate) memory: u32,
+    /// Attach this pack, too; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pack: Vec<PathBuf>,
+    /// Attach none of the packs in DIR
+    #[arg(long)]
+    pub(crate) no_packs: bool,
     /// Loopback port that leads to the daemon [default: one that is free]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,

@@ -72,6 +72,12 @@ impl From<PipelineError> for Failure {
     }
 }
 
+impl From<sealstone_pipeline::packs::PackError> for Failure {
+    fn from(error: sealstone_pipeline::packs::PackError) -> Self {
+        PipelineError::from(error).into()
+    }
+}
+
 impl From<sealstone_inputs::InputsError> for Failure {
     fn from(error: sealstone_inputs::InputsError) -> Self {
         PipelineError::from(error).into()

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.verb {
         Verb::Build(args) => commands::build::run(args, &reporter),
         Verb::Lock(args) => commands::lock::run(args, &reporter),
+        Verb::Pack(args) => commands::pack::run(args, &reporter),
         Verb::Measure(args) => commands::measure::run(args),
         Verb::Explain(args) => commands::explain::run(args),
         Verb::Run(args) => commands::run::run(args, &reporter),

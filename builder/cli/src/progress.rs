@@ -108,6 +108,7 @@ fn sentence(event: &Event) -> Option<String> {
         Event::ActionStarted { action } => format!("{action}: building"),
         Event::ActionCached { action } => format!("{action}: unchanged"),
         Event::ActionDone { action, seconds } => format!("{action}: built in {}", duration(*seconds)),
+        Event::Packing { what, done: 0, .. } => what.clone(),
         Event::Step { step } => step.clone(),
         _ => return None,
     })
@@ -124,6 +125,7 @@ struct State {
     fetch: Option<ProgressBar>,
     fetched: BTreeMap<String, u64>,
     unpack: Option<ProgressBar>,
+    packing: Option<ProgressBar>,
     actions: BTreeMap<String, ProgressBar>,
 }
 
@@ -153,6 +155,19 @@ impl Bars {
                     bar.finish_and_clear();
                 }
             }
+            Event::Packing { what, done, total } => {
+                let bar = state.packing.get_or_insert_with(|| {
+                    let bar = self.all.add(ProgressBar::new(*total));
+                    bar.set_style(style("{prefix:>12} {bar:32} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left"));
+                    bar.set_prefix(what.clone());
+                    bar
+                });
+                bar.set_position(*done);
+                if done == total {
+                    bar.finish_and_clear();
+                    state.packing = None;
+                }
+            }
             Event::ActionStarted { action } => {
                 let bar = self.all.add(ProgressBar::new_spinner());
                 bar.set_style(style("{spinner} {msg} {elapsed}"));
@@ -167,7 +182,9 @@ impl Bars {
             }
             _ => {}
         }
-        if let (Some(line), false) = (sentence(event), matches!(event, Event::RootStarted { .. } | Event::ActionStarted { .. })) {
+        if let (Some(line), false) =
+            (sentence(event), matches!(event, Event::RootStarted { .. } | Event::ActionStarted { .. } | Event::Packing { .. }))
+        {
             let _ = self.all.println(line);
         }
     }

@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealstone-inputs", &["sealstone-spec"]),
     ("sealstone-sandbox", &["sealstone-spec"]),
     ("sealstone-assemble", &["sealstone-formats", "sealstone-spec"]),
+    ("sealstone-testmodel", &[]),
     (
         "sealstone-pipeline",
         &[
@@ -35,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sealstone-release",
             "sealstone-sandbox",
             "sealstone-spec",
+            "sealstone-testmodel",
         ],
     ),
     (

@@ -48,6 +48,8 @@ pub enum Way {
 pub struct Machine {
     /// How the firmware gets the image.
     pub way: Way,
+    /// Files to attach as read-only disks besides the image's own, in this order, which means nothing to the image.
+    pub packs: Vec<PathBuf>,
     /// Memory in MiB.
     pub memory: u32,
     /// Port of the loopback interface that leads to the daemon.
@@ -97,10 +99,15 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
     let image = dir.canonicalize().doing("finding", dir)?;
     let mut argv: Vec<String> = ["/bin/sh", "-euc", SCRIPT, "run"].map(String::from).to_vec();
     argv.extend(arguments(machine, &cmdline));
+    let mut mounts = vec![Mount { source: image, target: PathBuf::from("/in"), writable: false }];
+    for (number, pack) in machine.packs.iter().enumerate() {
+        let source = pack.canonicalize().doing("finding", pack)?;
+        mounts.push(Mount { source, target: PathBuf::from(pack_inside(number)), writable: false });
+    }
     let invocation = Invocation {
         root: root.to_path_buf(),
         work: Work::Dir(work),
-        mounts: vec![Mount { source: image, target: PathBuf::from("/in"), writable: false }],
+        mounts,
         out,
         argv,
         env: BTreeMap::from([
@@ -167,6 +174,11 @@ impl Booted {
     }
 }
 
+/// Where a pack's file is shown to QEMU.
+fn pack_inside(number: usize) -> String {
+    format!("/packs/{number}")
+}
+
 fn arguments(machine: &Machine, cmdline: &str) -> Vec<String> {
     let fixed = "-nodefaults -no-user-config -machine q35,accel=tcg -cpu max -display none -no-reboot -serial stdio \
          -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
@@ -178,6 +190,10 @@ fn arguments(machine: &Machine, cmdline: &str) -> Vec<String> {
     option("netdev", format!("user,id=n,hostfwd=tcp:127.0.0.1:{}-:{}", machine.port, machine.guest_port));
     // Without an option ROM: firmware would measure it, and nothing boots from the network.
     option("device", "virtio-net-pci,netdev=n,romfile=".into());
+    for number in 0..machine.packs.len() {
+        option("drive", format!("if=none,id=p{number},format=raw,readonly=on,file={}", pack_inside(number)));
+        option("device", format!("virtio-blk-pci,drive=p{number}"));
+    }
     match machine.way {
         Way::Disk => {
             option("drive", "if=none,id=d,format=raw,readonly=on,file=/in/disk.raw".into());

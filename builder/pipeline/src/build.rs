@@ -8,7 +8,8 @@ use sealstone_inputs::Store;
 use crate::action::{Action, Outcome};
 use crate::check;
 use crate::error::PipelineError;
-use crate::folder::Files;
+use crate::folder::{Files, LargeFiles};
+use crate::packs::models::{self, Lookup, Packs};
 use crate::pin;
 use crate::progress::{Event, Reporter};
 use crate::project::{Locked, Project};
@@ -31,12 +32,16 @@ pub struct Options<'a> {
     pub check: bool,
     /// The user's cargo: crates come through cargo's own configuration.
     pub cargo: UserCargo<'a>,
+    /// Where the spec's models are looked for.
+    pub models: Lookup<'a>,
 }
 
 /// A finished build.
 pub struct Built {
     /// Files of the output folder.
     pub files: Files,
+    /// Those of them that are too long for memory: model packs.
+    pub packs: LargeFiles,
     /// What every action made, in the order of [`recipes::actions`].
     pub stages: Vec<Outcome>,
     /// What the second build under other conditions varied, if there was one.
@@ -45,6 +50,8 @@ pub struct Built {
 
 /// Builds the image.
 pub fn build(inputs: &Inputs<'_>, locked: &Locked, options: &Options<'_>) -> Result<Built, PipelineError> {
+    // First, because it is what an absent or changed model stops.
+    let packs = models::resolve(inputs.project, inputs.store, &options.models, inputs.reporter)?;
     let root = inputs.plan(BUILD_ROOT)?.digest();
     let actions = recipes::actions(inputs.project, inputs.lock, root)?;
     let stages = run_actions(inputs, &actions, options)?;
@@ -53,11 +60,11 @@ pub fn build(inputs: &Inputs<'_>, locked: &Locked, options: &Options<'_>) -> Res
         false => None,
     };
     inputs.reporter.event(Event::Step { step: "assembling the image".into() });
-    let files = put_together(inputs.project, locked, inputs.store, &stages)?;
+    let files = put_together(inputs.project, locked, inputs.store, &stages, &packs)?;
     if options.check {
-        check::reassemble(inputs.project, locked, inputs.store, &stages, &files)?;
+        check::reassemble(inputs.project, locked, inputs.store, &stages, &packs, &files)?;
     }
-    Ok(Built { files, stages, checked })
+    Ok(Built { files, packs: packs.files, stages, checked })
 }
 
 /// Outcomes of `actions`: remembered ones where they are whole, the others made.
@@ -101,6 +108,11 @@ impl<'a> Made<'a> {
         Self { store, stages }
     }
 
+    /// Whether an action made that output.
+    pub fn has(&self, action: &str, output: &str) -> bool {
+        self.stages.iter().any(|stage| stage.name == action && stage.outputs.contains_key(output))
+    }
+
     /// The bytes of one output, checked against its digest.
     pub fn bytes(&self, action: &str, output: &str) -> Result<Vec<u8>, PipelineError> {
         let missing = || PipelineError::Output { action: action.into(), problem: format!("{output} was not made") };
@@ -115,14 +127,16 @@ pub(crate) fn put_together(
     locked: &Locked,
     store: &Store,
     stages: &[Outcome],
+    packs: &Packs,
 ) -> Result<Files, PipelineError> {
     let made = Made::new(store, stages);
     let spec = &project.spec;
     let kernel = made.bytes(recipes::KERNEL, "bzImage")?;
-    let config = assemble::config::write(spec, &[])?;
+    let config = assemble::config::write(spec, &packs.models)?;
     let (init, daemon) = (made.bytes(recipes::USERLAND, "init")?, made.bytes(recipes::USERLAND, "daemon")?);
-    let initrd =
-        assemble::initrd::write(&assemble::initrd::Contents { init: &init, daemon: &daemon, config: &config }, spec.image.epoch)?;
+    let engine = made.has(recipes::USERLAND, "engine").then(|| made.bytes(recipes::USERLAND, "engine")).transpose()?;
+    let contents = assemble::initrd::Contents { init: &init, daemon: &daemon, engine: engine.as_deref(), config: &config };
+    let initrd = assemble::initrd::write(&contents, spec.image.epoch)?;
     let cmdline = spec.kernel.cmdline.join(" ");
     let parts = assemble::uki::Parts {
         stub: &made.bytes(recipes::STUB, "linuxx64.efi.stub")?,
@@ -147,7 +161,7 @@ pub(crate) fn put_together(
         let firmware = made.bytes(&recipes::firmware_name(*platform), &name)?;
         files.insert(format!("firmware/{name}"), firmware);
     }
-    let pin = pin::pin(project, locked, &files)?;
+    let pin = pin::pin(project, locked, &files, &packs.models)?;
     files.insert(pin::FILE.into(), pin.to_text().into_bytes());
     Ok(files)
 }

@@ -14,6 +14,7 @@ use crate::action::{Action, Outcome};
 use crate::build::{self, Options};
 use crate::error::PipelineError;
 use crate::folder::Files;
+use crate::packs::models::Packs;
 use crate::progress::Event;
 use crate::project::{Locked, Project};
 use crate::roots::{BUILD_ROOT, Inputs};
@@ -88,9 +89,10 @@ pub(crate) fn reassemble(
     locked: &Locked,
     store: &Store,
     stages: &[Outcome],
+    packs: &Packs,
     first: &Files,
 ) -> Result<(), PipelineError> {
-    let second = build::put_together(project, locked, store, stages)?;
+    let second = build::put_together(project, locked, store, stages, packs)?;
     let names: Vec<&String> = first.keys().filter(|name| first.get(*name) != second.get(*name)).collect();
     match names.is_empty() && first.len() == second.len() {
         true => Ok(()),
@@ -118,6 +120,13 @@ fn hostile(jobs: usize) -> (Conditions, BTreeMap<&'static str, String>) {
         ("addresses", "laid out at random".to_string()),
         ("outside path", "another scratch folder".to_string()),
     ]);
-    let variation = Variation { hostname: HOSTNAME.into(), uid: UID, umask: UMASK, clock: Some(CLOCK), random_addresses: true };
+    let variation = Variation {
+        hostname: HOSTNAME.into(),
+        uid: UID,
+        umask: UMASK,
+        clock: Some(CLOCK),
+        random_addresses: true,
+        ..Variation::default()
+    };
     (Conditions { jobs, variation, env, order: Order::Shuffled(SHUFFLE), in_memory: true }, varied)
 }

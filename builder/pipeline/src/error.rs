@@ -105,11 +105,14 @@ pub enum PipelineError {
         /// Why it is left alone and what to do.
         problem: String,
     },
+    /// A model could not become a pack, or is not the one that the spec locks.
+    #[error(transparent)]
+    Pack(#[from] crate::packs::PackError),
     /// A virtual machine did not do what was expected of it.
     #[error("{0}")]
     Boot(String),
     /// A file could not be read or written.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {}", path.display(), reason(source))]
     Io {
         /// What was being done, as a verb: `reading`, `writing`, `renaming`.
         doing: &'static str,
@@ -118,6 +121,16 @@ pub enum PipelineError {
         /// What the system answered.
         source: std::io::Error,
     },
+}
+
+/// What the system answered, with the remedy where there is one.
+fn reason(source: &std::io::Error) -> String {
+    match source.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "no space is left on the disk or quota; free some, or choose another place (--out, --store)".into()
+        }
+        _ => source.to_string(),
+    }
 }
 
 impl PipelineError {
@@ -131,6 +144,7 @@ impl PipelineError {
             | Self::Lock { .. }
             | Self::OutputFolder { .. } => Class::BadInput,
             Self::Resolve(_) | Self::Measure { .. } | Self::Assemble(_) => Class::BadInput,
+            Self::Pack(error) => error.class(),
             Self::NotReproduced(_) => Class::NotReproduced,
             Self::Sandbox { source: sealstone_sandbox::SandboxError::Host(_), .. } => Class::HostLacks,
             _ => Class::Failed,

@@ -16,8 +16,25 @@ use crate::error::{IoContext, PipelineError};
 /// Lists every other file of the folder in the format of coreutils' `sha256sum`.
 pub const SUMS: &str = "SHA256SUMS";
 
+/// Where packs stand in the folder. They are listed like every other file, and too long to be read like them.
+pub const PACKS: &str = "packs/";
+
 /// The files of an output folder: path below it → bytes.
 pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Files of an output folder that don't fit memory: path below it → where they are.
+pub type LargeFiles = BTreeMap<String, Large>;
+
+/// A finished file that a build puts into the folder: by a hard link, or a copy where that can't be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Large {
+    /// An object of the store, whose modification time says that nothing has touched it.
+    pub path: PathBuf,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+}
 
 /// What publishing did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +45,13 @@ pub enum Published {
     Written,
 }
 
-/// Makes `dir` hold exactly `files` and their `SHA256SUMS`.
+/// Makes `dir` hold exactly `files`, `large` and their `SHA256SUMS`.
 ///
 /// # Errors
 /// [`PipelineError::OutputFolder`] when `dir` holds anything that no build wrote.
-pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
+pub fn publish(dir: &Path, files: &Files, large: &LargeFiles) -> Result<Published, PipelineError> {
     let mut files = files.clone();
-    files.insert(SUMS.into(), sums(&files).into_bytes());
+    files.insert(SUMS.into(), sums(&files, large).into_bytes());
     let parent = match dir.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
         _ => PathBuf::from("."),
@@ -52,13 +69,13 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
         }
         let present = inventory(dir)?;
         refuse_foreign(dir, &present)?;
-        if same(dir, &present, &files)? {
+        if same(dir, &present, &files, large)? {
             return Ok(Published::Unchanged);
         }
     }
     let fresh =
         tempfile::Builder::new().prefix(&format!(".{name}.new-")).tempdir_in(&parent).doing("creating a folder in", &parent)?;
-    write_all(fresh.path(), &files)?;
+    write_all(fresh.path(), &files, large)?;
     let fresh = fresh.keep();
     let swapped = if exists { exchange(&fresh, dir) } else { fs::rename(&fresh, dir) };
     if let Err(source) = swapped {
@@ -72,7 +89,8 @@ pub fn publish(dir: &Path, files: &Files) -> Result<Published, PipelineError> {
     Ok(Published::Written)
 }
 
-/// Reads a published folder back: every file that `SHA256SUMS` lists, each compared with its sum.
+/// Reads a published folder back: every file that `SHA256SUMS` lists, each compared with its sum. Packs are passed over: whoever takes one
+/// checks it by its root, block by block.
 ///
 /// # Errors
 /// [`PipelineError::OutputFolder`] when a file is missing, differs or isn't listed.
@@ -86,6 +104,9 @@ pub fn read(dir: &Path) -> Result<Files, PipelineError> {
         let (sum, name) =
             line.split_once("  ").ok_or_else(|| refuse(format!("{SUMS} has a line that is not `<sha256>  <file>`: {line:?}")))?;
         let path = dir.join(checked(name).ok_or_else(|| refuse(format!("{SUMS} names {name:?}, which leaves the folder")))?);
+        if name.starts_with(PACKS) {
+            continue;
+        }
         let data = fs::read(&path).doing("reading", &path)?;
         if Sha256::of(&data).to_string() != sum {
             return Err(refuse(format!(
@@ -95,6 +116,23 @@ pub fn read(dir: &Path) -> Result<Files, PipelineError> {
         files.insert(name.to_string(), data);
     }
     Ok(files)
+}
+
+/// The packs of a published folder, by name. That they are what the image takes is for the image to find out.
+///
+/// # Errors
+/// [`PipelineError::OutputFolder`] as of [`read`]; a pack that is listed and missing is an error, too.
+pub fn packs(dir: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+    let listed = dir.join(SUMS);
+    let text = fs::read_to_string(&listed).doing("reading", &listed)?;
+    let names =
+        text.lines().filter_map(|line| line.split_once("  ").map(|(_, name)| name)).filter(|name| name.starts_with(PACKS));
+    let mut found = Vec::new();
+    for path in names.filter_map(checked).map(|name| dir.join(name)) {
+        fs::symlink_metadata(&path).doing("looking at", &path)?;
+        found.push(path);
+    }
+    Ok(found)
 }
 
 /// Writes one file whole or not at all: temporary name, sync, rename.
@@ -112,8 +150,10 @@ pub fn write_file(path: &Path, data: &[u8]) -> Result<(), PipelineError> {
     sync_dir(parent)
 }
 
-fn sums(files: &Files) -> String {
-    files.iter().map(|(name, data)| format!("{}  {name}\n", Sha256::of(data))).collect()
+fn sums(files: &Files, large: &LargeFiles) -> String {
+    let small = files.iter().map(|(name, data)| (name, Sha256::of(data)));
+    let all: BTreeMap<&String, Sha256> = small.chain(large.iter().map(|(name, file)| (name, file.sha256))).collect();
+    all.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
 }
 
 /// A relative path of plain components, or nothing.
@@ -157,9 +197,20 @@ fn refuse_foreign(dir: &Path, present: &[String]) -> Result<(), PipelineError> {
     }
 }
 
-fn same(dir: &Path, present: &[String], files: &Files) -> Result<bool, PipelineError> {
-    if !present.iter().eq(files.keys()) {
+fn same(dir: &Path, present: &[String], files: &Files, large: &LargeFiles) -> Result<bool, PipelineError> {
+    let mut wanted: Vec<&String> = files.keys().chain(large.keys()).collect();
+    wanted.sort();
+    if !present.iter().eq(wanted) {
         return Ok(false);
+    }
+    for (name, file) in large {
+        // `SHA256SUMS`, compared below, says which file it is; the time, which a writer moves, that it still is.
+        let (ours, source) = (dir.join(name), fs::metadata(&file.path).doing("looking at", &file.path)?);
+        let there = fs::symlink_metadata(&ours).doing("looking at", &ours)?;
+        let time = |meta: &fs::Metadata| meta.modified().ok();
+        if !there.is_file() || there.len() != source.len() || time(&there) != time(&source) {
+            return Ok(false);
+        }
     }
     for (name, data) in files {
         let path = dir.join(name);
@@ -171,7 +222,7 @@ fn same(dir: &Path, present: &[String], files: &Files) -> Result<bool, PipelineE
     Ok(true)
 }
 
-fn write_all(dir: &Path, files: &Files) -> Result<(), PipelineError> {
+fn write_all(dir: &Path, files: &Files, large: &LargeFiles) -> Result<(), PipelineError> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("changing the mode of", dir)?;
     for (name, data) in files {
@@ -186,7 +237,31 @@ fn write_all(dir: &Path, files: &Files) -> Result<(), PipelineError> {
         };
         write().doing("writing", &path)?;
     }
+    for (name, file) in large {
+        let path = dir.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).doing("creating", parent)?;
+        }
+        link_or_copy(file, &path).doing("writing", &path)?;
+    }
     sync_dir(dir)
+}
+
+/// Another name for the file where both are in one file system; else a copy with its mode and time, which says that nothing touched it.
+fn link_or_copy(file: &Large, to: &Path) -> io::Result<()> {
+    if fs::hard_link(&file.path, to).is_ok() {
+        return Ok(());
+    }
+    let mut from = fs::File::open(&file.path)?;
+    let mut copy = fs::File::create_new(to)?;
+    let copied = io::copy(&mut from, &mut copy)?;
+    if copied != file.size {
+        return Err(io::Error::other(format!("{} has {copied} bytes, not {}", file.path.display(), file.size)));
+    }
+    let meta = from.metadata()?;
+    copy.set_permissions(meta.permissions())?;
+    copy.set_times(fs::FileTimes::new().set_modified(meta.modified()?))?;
+    copy.sync_all()
 }
 
 fn sync_dir(dir: &Path) -> Result<(), PipelineError> {
@@ -225,6 +300,10 @@ mod tests {
         list.iter().map(|(n, d)| (n.to_string(), d.as_bytes().to_vec())).collect()
     }
 
+    fn none() -> LargeFiles {
+        LargeFiles::new()
+    }
+
     fn listing(dir: &Path) -> Vec<String> {
         inventory(dir).unwrap()
     }
@@ -234,14 +313,14 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let out = tmp.path().join("out");
         let first = files(&[("a", "1"), ("firmware/b", "2")]);
-        assert_eq!(publish(&out, &first).unwrap(), Published::Written);
-        assert_eq!(publish(&out, &first).unwrap(), Published::Unchanged);
+        assert_eq!(publish(&out, &first, &none()).unwrap(), Published::Written);
+        assert_eq!(publish(&out, &first, &none()).unwrap(), Published::Unchanged);
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "firmware/b"]);
         assert_eq!(read(&out).unwrap(), first);
 
         fs::create_dir(tmp.path().join(".out.new-killed")).unwrap();
         let second = files(&[("a", "1"), ("c", "3")]);
-        assert_eq!(publish(&out, &second).unwrap(), Published::Written);
+        assert_eq!(publish(&out, &second, &none()).unwrap(), Published::Written);
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "c"]);
         assert_eq!(listing(tmp.path()), ["out/SHA256SUMS", "out/a", "out/c"], "nothing is left beside it");
     }
@@ -252,19 +331,19 @@ mod tests {
         let out = tmp.path().join("out");
         fs::create_dir(&out).unwrap();
         fs::write(out.join("thesis.tex"), "years of work").unwrap();
-        let error = publish(&out, &files(&[("a", "1")])).unwrap_err().to_string();
+        let error = publish(&out, &files(&[("a", "1")]), &none()).unwrap_err().to_string();
         assert!(error.contains("no build made it"), "{error}");
 
         fs::remove_file(out.join("thesis.tex")).unwrap();
-        publish(&out, &files(&[("a", "1")])).unwrap();
+        publish(&out, &files(&[("a", "1")]), &none()).unwrap();
         fs::write(out.join("notes"), "mine").unwrap();
-        let error = publish(&out, &files(&[("a", "2")])).unwrap_err().to_string();
+        let error = publish(&out, &files(&[("a", "2")]), &none()).unwrap_err().to_string();
         assert!(error.contains("\"notes\""), "{error}");
         assert_eq!(fs::read(out.join("a")).unwrap(), b"1", "a refused build changes nothing");
 
         let file = tmp.path().join("file");
         fs::write(&file, "x").unwrap();
-        assert!(publish(&file, &files(&[("a", "1")])).unwrap_err().to_string().contains("not a folder"));
+        assert!(publish(&file, &files(&[("a", "1")]), &none()).unwrap_err().to_string().contains("not a folder"));
     }
 
     #[test]
@@ -272,12 +351,49 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let out = tmp.path().join("out");
         let wanted = files(&[("a", "1")]);
-        publish(&out, &wanted).unwrap();
+        publish(&out, &wanted, &none()).unwrap();
         fs::write(out.join("a"), "2").unwrap();
         assert!(read(&out).unwrap_err().to_string().contains("a is not the file"));
-        assert_eq!(publish(&out, &wanted).unwrap(), Published::Written, "a damaged file is mended");
+        assert_eq!(publish(&out, &wanted, &none()).unwrap(), Published::Written, "a damaged file is mended");
         assert_eq!(read(&out).unwrap(), wanted);
         fs::write(out.join(SUMS), format!("{}  ../x\n", Sha256::of(b""))).unwrap();
         assert!(read(&out).unwrap_err().to_string().contains("leaves the folder"));
+    }
+
+    #[test]
+    fn packs_are_linked_or_copied_and_known_by_their_time() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (out, object) = (tmp.path().join("out"), tmp.path().join("object"));
+        let place = |content: &str| {
+            let _ = fs::remove_file(&object);
+            fs::write(&object, content).unwrap();
+            let stamp = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1));
+            fs::File::options().write(true).open(&object).unwrap().set_times(stamp).unwrap();
+            let file = Large { path: object.clone(), sha256: Sha256::of(content.as_bytes()), size: content.len() as u64 };
+            LargeFiles::from([("packs/m.pack".to_string(), file)])
+        };
+        let (small, large) = (files(&[("a", "1"), ("z", "2")]), place("pack"));
+        assert_eq!(publish(&out, &small, &large).unwrap(), Published::Written);
+        assert_eq!(publish(&out, &small, &large).unwrap(), Published::Unchanged);
+        assert_eq!(listing(&out), ["SHA256SUMS", "a", "packs/m.pack", "z"]);
+        assert_eq!(packs(&out).unwrap(), [out.join("packs/m.pack")]);
+        assert_eq!(read(&out).unwrap(), small, "packs are not read");
+        let listed = fs::read_to_string(out.join(SUMS)).unwrap();
+        assert!(listed.lines().any(|line| line == format!("{}  packs/m.pack", Sha256::of(b"pack"))), "{listed}");
+
+        let other = place("kcap");
+        assert_eq!(publish(&out, &small, &other).unwrap(), Published::Written, "the same length, other content");
+        fs::write(out.join("packs/m.pack"), "kcaq").unwrap();
+        let again = place("kcap");
+        assert_eq!(publish(&out, &small, &again).unwrap(), Published::Written, "a damaged pack is mended");
+        assert_eq!(fs::read(out.join("packs/m.pack")).unwrap(), b"kcap");
+
+        let copy = tmp.path().join("copy");
+        let Some(file) = again.values().next() else { panic!("one file") };
+        let elsewhere = Large { size: 5, ..file.clone() };
+        fs::remove_file(&object).unwrap();
+        assert!(link_or_copy(&elsewhere, &copy).is_err(), "a file that is gone");
+        assert_eq!(publish(&out, &small, &none()).unwrap(), Published::Written);
+        assert_eq!(listing(&out), ["SHA256SUMS", "a", "z"]);
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
@@ -59,6 +59,22 @@ pub fn save_evidence(port: u16, nonce: &[u8; 32], dir: &Path) -> Result<(), Pipe
         folder::write_file(&dir.join(name), &bytes)?;
     }
     Ok(())
+}
+
+/// Puts what `/healthz` says into `file`, once it no longer says that some model is loading.
+///
+/// # Errors
+/// [`PipelineError::Boot`] if the daemon on this loopback port doesn't answer, or with another status than 200.
+pub fn save_health(port: u16, file: &Path) -> Result<(), PipelineError> {
+    let started = Instant::now();
+    loop {
+        let body = get(port, "/healthz").map_err(|e| PipelineError::Boot(format!("asking the daemon for its health: {e}")))??;
+        let loading = memchr::memmem::find(&body, b"\"loading\"").is_some();
+        if !loading || started.elapsed() >= PATIENCE {
+            return folder::write_file(file, &body);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// The body of an answer with status 200. One request on one connection, which the guest closes: no HTTP client is needed for that.

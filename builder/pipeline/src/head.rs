@@ -27,9 +27,10 @@ impl Head {
     /// The digests of a finished build.
     pub fn of(built: &Built) -> Self {
         let digest = |data: &Vec<u8>| Output { sha256: Sha256::of(data), size: data.len() as u64 };
+        let packs = built.packs.iter().map(|(name, pack)| (name.clone(), Output { sha256: pack.sha256, size: pack.size }));
         Self {
             schema: SCHEMA.into(),
-            files: built.files.iter().map(|(name, data)| (name.clone(), digest(data))).collect(),
+            files: built.files.iter().map(|(name, data)| (name.clone(), digest(data))).chain(packs).collect(),
             stages: built.stages.iter().map(|stage| (stage.name.clone(), stage.outputs.clone())).collect(),
         }
     }

@@ -13,6 +13,7 @@
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`guest`] | the evidence of a booted image |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
+//! | [`packs`] | model packs: made, checked, and those of a spec's models |
 //! | [`pin`] | the registers that a machine running the image must show |
 //! | [`head`] | digests of what was built, to compare with what was expected |
 //! | [`progress`] | what whoever watches is told |
@@ -26,6 +27,7 @@ pub mod folder;
 pub mod guest;
 pub mod head;
 pub mod locking;
+pub mod packs;
 pub mod pin;
 pub mod progress;
 pub mod project;

@@ -9,12 +9,14 @@ use ovmf_measure::boot::{self, Boot, BootProfile, DirectBoot, KernelHash};
 use ovmf_measure::digest::{Algorithm, Digest};
 use ovmf_measure::transcript::{Alternative, Event, Register, Transcript, registers};
 use ovmf_measure::{snp, tdx, tpm};
+use sealstone_assemble::config::ModelPack;
 use sealstone_release::hex::Sha256;
 use sealstone_release::pin;
 use sealstone_spec::{self as spec, FirmwareFile, FirmwarePlatform, KernelHeader, LockedFile, PageOrder, PcrBank, Platform};
 
 use crate::error::PipelineError;
 use crate::folder::Files;
+use crate::packs::models::whole_bytes;
 use crate::project::{Locked, Project};
 
 /// The pin's name in the output folder.
@@ -37,7 +39,7 @@ const SPLIT_MIB: u32 = 2816;
 ///
 /// # Errors
 /// [`PipelineError::Measure`] names the profile and says what about it can't be predicted.
-pub fn pin(project: &Project, locked: &Locked, files: &Files) -> Result<pin::Pin, PipelineError> {
+pub fn pin(project: &Project, locked: &Locked, files: &Files, models: &[ModelPack]) -> Result<pin::Pin, PipelineError> {
     let image = Image::of(files)?;
     let mut profiles = Vec::new();
     for profile in &project.spec.profiles {
@@ -61,12 +63,24 @@ pub fn pin(project: &Project, locked: &Locked, files: &Files) -> Result<pin::Pin
             disk: pin::File::of(image.disk),
         },
         source: pin::Source { spec_sha256: digest(&project.spec_sha256), lock_sha256: digest(&locked.sha256) },
-        models: Vec::new(),
+        models: models.iter().map(model).collect::<Result<_, _>>()?,
         profiles,
         validity: None,
         supersedes: None,
     };
     pin::Pin::new(contents).map_err(|e| PipelineError::Measure { profile: "(all)".into(), problem: e.to_string() })
+}
+
+/// What a client sees of a pack. The registers hold the same through the measured configuration.
+fn model(pack: &ModelPack) -> Result<pin::Model, PipelineError> {
+    let refuse = || PipelineError::Internal("a pack's identity isn't one");
+    let bytes = |hex: &str| hex.parse::<spec::Sha256>().map_err(|_| refuse());
+    Ok(pin::Model {
+        name: pack.name.clone(),
+        root: digest(&bytes(&pack.root)?),
+        salt: sealstone_release::hex::Bytes::new(*bytes(&pack.salt)?.as_bytes()),
+        size: whole_bytes(pack.size).ok_or_else(refuse)?,
+    })
 }
 
 fn digest(sha256: &spec::Sha256) -> Sha256 {

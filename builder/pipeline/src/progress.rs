@@ -47,6 +47,15 @@ pub enum Event {
         /// Wall time in seconds.
         seconds: f64,
     },
+    /// A pack is being written or checked.
+    Packing {
+        /// What is being done: `packing NAME`.
+        what: String,
+        /// Bytes that were handled.
+        done: u64,
+        /// About how many there are; equal to `done` at the end.
+        total: u64,
+    },
     /// Something else that a person watching wants to know.
     Step {
         /// What is being done.

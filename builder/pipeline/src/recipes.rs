@@ -19,17 +19,26 @@ pub const USERLAND: &str = "userland";
 /// Builds the UKI stub.
 pub const STUB: &str = "uki-stub";
 
+/// Builds a firmware; an action's name has the platform behind it.
+pub const FIRMWARE: &str = "firmware";
+/// Not an action: resolving the lock, which alone reads archives' keys.
+pub const LOCKING: &str = "lock";
+
+/// The text of every recipe.
+pub const SCRIPTS: &[(&str, &str)] = &[
+    (KERNEL, include_str!("../recipes/kernel.sh")),
+    (FIRMWARE, include_str!("../recipes/firmware.sh")),
+    (USERLAND, include_str!("../recipes/userland.sh")),
+    (STUB, include_str!("../recipes/uki-stub.sh")),
+];
+
 /// The action that builds the firmware for `platform`.
 pub fn firmware_name(platform: FirmwarePlatform) -> String {
-    format!("firmware-{platform}")
+    format!("{FIRMWARE}-{platform}")
 }
 
 /// Every action of the build that `project` and `lock` describe, to be run in the root with digest `root`.
 pub fn actions(project: &Project, lock: &Lock, root: Sha256) -> Result<Vec<Action>, PipelineError> {
-    if !project.spec.models.is_empty() {
-        let problem = "model packs cannot be built yet; leave the list empty, an image without models answers all the same";
-        return Err(PipelineError::Unsupported { spec: project.spec_path.clone(), field: "models", problem });
-    }
     let mut all = vec![kernel(project, lock, root)?];
     for platform in &project.spec.firmware.platforms {
         all.push(firmware(project, lock, root, *platform)?);

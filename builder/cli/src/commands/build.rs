@@ -7,6 +7,7 @@ use std::path::Path;
 use sealstone_pipeline::build::{self, Built, Options};
 use sealstone_pipeline::folder::{self, Published};
 use sealstone_pipeline::head::Head;
+use sealstone_pipeline::packs::models::Lookup;
 use sealstone_pipeline::progress::{Event, Reporter};
 use sealstone_pipeline::project::Project;
 use sealstone_pipeline::roots::{Inputs, UserCargo};
@@ -34,13 +35,14 @@ pub(crate) fn run(args: &BuildArgs, reporter: &dyn Reporter) -> Outcome {
     let jobs = surroundings::jobs(args.jobs);
     let cargo_home = surroundings::cargo_home();
     let cargo = UserCargo { home: &cargo_home, fetch: &surroundings::cargo_fetch };
-    let options = Options { jobs, no_cache: args.no_cache, check: args.check, cargo };
+    let models = Lookup { folder: args.models.as_deref(), locked: args.locked };
+    let options = Options { jobs, no_cache: args.no_cache, check: args.check, cargo, models };
     let built = build::build(&inputs, &locked, &options)?;
     let head = Head::of(&built);
     if let Some(path) = &args.record {
         write_head(path, &head)?;
     }
-    if folder::publish(&args.out, &built.files)? == Published::Unchanged {
+    if folder::publish(&args.out, &built.files, &built.packs)? == Published::Unchanged {
         reporter.event(Event::Step { step: format!("{} is up to date", args.out.display()) });
     }
     print(args, &built, &head)?;

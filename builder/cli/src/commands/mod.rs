@@ -9,6 +9,7 @@ pub(crate) mod lock;
 pub(crate) mod manual;
 pub(crate) mod measure;
 pub(crate) mod release;
+pub(crate) mod pack;
 pub(crate) mod root;
 pub(crate) mod run;
 pub(crate) mod terms;

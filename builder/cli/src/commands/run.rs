@@ -25,13 +25,18 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
     };
     let port = args.port.map_or_else(boot::free_port, Ok)?;
     let way = if args.direct { Way::Direct } else { Way::Disk };
-    let machine = Machine { way, memory: args.memory, port, guest_port: project.spec.network.port };
+    let mut packs = if args.no_packs { Vec::new() } else { folder::packs(&args.dir)? };
+    packs.extend(args.pack.iter().cloned());
+    let machine = Machine { packs, way, memory: args.memory, port, guest_port: project.spec.network.port };
     reporter.event(Event::Step {
         step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()),
     });
     let mut booted = boot::start(&store, &root, &args.dir, &machine)?;
     if args.smoke {
         let ready = booted.wait_ready(Duration::from_secs(args.timeout), &mut |line| eprintln!("{line}"))?;
+        if let Some(file) = &args.health {
+            guest::save_health(port, file)?;
+        }
         if let Some(dir) = &args.evidence {
             guest::save_evidence(port, &surroundings::random()?, dir)?;
         }

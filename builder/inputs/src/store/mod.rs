@@ -198,6 +198,18 @@ impl Store {
         Err(InputsError::Wrong { what: what.to_owned(), problem })
     }
 
+    /// Makes a finished file of a [`scratch`](Self::scratch) folder an object, without copying it. `sha256` is what the caller hashed while
+    /// writing it: gigabytes aren't read a second time, so nobody else may have had the file in hand.
+    pub fn adopt(&self, path: &Path, sha256: &Sha256) -> Result<()> {
+        let file = File::options().write(true).open(path).doing("opening", path)?;
+        let path = tempfile::TempPath::try_from_path(path).map_err(|error| InputsError::Io {
+            doing: "taking over",
+            path: path.to_path_buf(),
+            source: error,
+        })?;
+        self.publish_part(Part { file, path, _session: self.session()? }, sha256)
+    }
+
     /// A fresh folder in the store's file system, for whatever is unfinished. Removed when dropped, and by the next session
     /// if this process is killed.
     pub fn scratch(&self) -> Result<Scratch> {
