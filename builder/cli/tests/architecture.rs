@@ -25,11 +25,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealstone-sandbox", &["sealstone-spec"]),
     ("sealstone-assemble", &["sealstone-formats", "sealstone-spec"]),
     ("sealstone-testmodel", &[]),
+    ("sealstone-bom", &["sealstone-formats", "sealstone-spec"]),
+    ("sealstone-compare", &["ovmf-measure", "sealstone-bom", "sealstone-formats", "sealstone-kconfig", "sealstone-release"]),
     (
         "sealstone-pipeline",
         &[
             "ovmf-measure",
             "sealstone-assemble",
+            "sealstone-bom",
             "sealstone-formats",
             "sealstone-inputs",
             "sealstone-kconfig",
@@ -43,6 +46,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "sealstone",
         &[
             "ovmf-measure",
+            "sealstone-bom",
+            "sealstone-compare",
             "sealstone-evidence",
             "sealstone-inputs",
             "sealstone-pipeline",
@@ -55,8 +60,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must be functions of their arguments; their clippy.toml refuses the calls, and these refuse the means.
-const PURE: &[&str] =
-    &["sealstone-spec", "sealstone-kconfig", "sealstone-formats", "ovmf-measure", "sealstone-evidence", "sealstone-release"];
+const PURE: &[&str] = &[
+    "sealstone-spec",
+    "sealstone-kconfig",
+    "sealstone-formats",
+    "ovmf-measure",
+    "sealstone-evidence",
+    "sealstone-release",
+    "sealstone-bom",
+    "sealstone-compare",
+];
 const IMPURE_MEANS: &[&str] = &["rustix", "libc", "tempfile", "ureq", "getrandom", "rand"];
 
 #[test]

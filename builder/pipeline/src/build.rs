@@ -6,6 +6,7 @@ use sealstone_assemble as assemble;
 use sealstone_inputs::Store;
 
 use crate::action::{Action, Outcome};
+use crate::bill;
 use crate::check;
 use crate::error::PipelineError;
 use crate::folder::{Files, LargeFiles};
@@ -108,6 +109,11 @@ impl<'a> Made<'a> {
         Self { store, stages }
     }
 
+    /// What every action made.
+    pub(crate) fn stages(&self) -> &'a [Outcome] {
+        self.stages
+    }
+
     /// Whether an action made that output.
     pub fn has(&self, action: &str, output: &str) -> bool {
         self.stages.iter().any(|stage| stage.name == action && stage.outputs.contains_key(output))
@@ -163,6 +169,7 @@ pub(crate) fn put_together(
     }
     let pin = pin::pin(project, locked, &files, &packs.models)?;
     files.insert(pin::FILE.into(), pin.to_text().into_bytes());
+    bill::add(project, locked, &made, &mut files)?;
     Ok(files)
 }
 

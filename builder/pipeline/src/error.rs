@@ -86,6 +86,15 @@ pub enum PipelineError {
     /// The image could not be put together from its parts.
     #[error(transparent)]
     Assemble(#[from] sealstone_assemble::AssembleError),
+    /// A release lacks what it takes to build it again, or its parts don't belong together.
+    #[error("reading the release: {problem}; take the release folder as it was published")]
+    Release {
+        /// What is missing or wrong.
+        problem: String,
+    },
+    /// Something is in the image that nobody accounts for, or a document about it could not be read.
+    #[error(transparent)]
+    Bom(#[from] sealstone_bom::BomError),
     /// A measurement could not be computed for a profile of the spec.
     #[error("profile {profile}: {problem}")]
     Measure {
@@ -143,7 +152,7 @@ impl PipelineError {
             | Self::KernelConfig { .. }
             | Self::Lock { .. }
             | Self::OutputFolder { .. } => Class::BadInput,
-            Self::Resolve(_) | Self::Measure { .. } | Self::Assemble(_) => Class::BadInput,
+            Self::Resolve(_) | Self::Measure { .. } | Self::Assemble(_) | Self::Bom(_) | Self::Release { .. } => Class::BadInput,
             Self::Pack(error) => error.class(),
             Self::NotReproduced(_) => Class::NotReproduced,
             Self::Sandbox { source: sealstone_sandbox::SandboxError::Host(_), .. } => Class::HostLacks,

@@ -9,6 +9,8 @@
 //! | [`action`] | one action and the key that names everything that goes into it |
 //! | [`runner`] | running actions in the sandbox, remembering what came out |
 //! | [`build`] | the whole way, and the assembly of what the actions made |
+//! | [`bill`] | bill of materials, provenance, source archive |
+//! | [`source`] | the files of the source tree that a build reads |
 //! | [`check`] | the same again under other conditions |
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`guest`] | the evidence of a booted image |
@@ -19,6 +21,7 @@
 //! | [`progress`] | what whoever watches is told |
 
 pub mod action;
+pub mod bill;
 pub mod boot;
 pub mod build;
 pub mod check;
@@ -34,6 +37,7 @@ pub mod project;
 pub mod recipes;
 pub mod roots;
 pub mod runner;
+pub mod source;
 mod vendor;
 
 pub use error::{Class, PipelineError};
