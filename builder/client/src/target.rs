@@ -57,12 +57,12 @@ impl FromStr for Target {
             return Err(TargetError::Rest);
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let is_complete = !host.is_empty() && !authority.as_str().ends_with(':');
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| TargetError::Syntax)?,
+        // The library reads a port that is too large as none at all.
+        let port = match authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
+            Some(port) => port.parse().map_err(|_| TargetError::Syntax)?,
             None => 80,
         };
-        if is_complete { Ok(Self { host, port }) } else { Err(TargetError::Syntax) }
+        if host.is_empty() { Err(TargetError::Syntax) } else { Ok(Self { host, port }) }
     }
 }
 

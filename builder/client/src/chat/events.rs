@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn events_come_however_the_stream_is_cut() {
-        let stream = ": keep-alive\n\ndata: {\"a\":\"\u{e4}\"}\n\nevent: x\r\ndata:one\r\ndata: two\r\n\r\nid: 7\n\ndata: [DONE]\n\n";
+        let stream =
+            ": keep-alive\n\ndata: {\"a\":\"\u{e4}\"}\n\nevent: x\r\ndata:one\r\ndata: two\r\n\r\nid: 7\n\ndata: [DONE]\n\n";
         for size in 1..stream.len() {
             let (mut events, mut found) = (Events::default(), Vec::new());
             for part in stream.as_bytes().chunks(size) {

@@ -23,11 +23,10 @@ pub(super) fn failed(error: &ClientError) -> Response<Body> {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     }
-    let mut body = json!({"error": {"code": error.code(), "message": error.to_string(), "param": null, "type": "sealstone_proxy"}});
+    let mut body =
+        json!({"error": {"code": error.code(), "message": error.to_string(), "param": null, "type": "sealstone_proxy"}});
     if let (Some(verdict), Some(fields)) = (error.verdict(), body["error"].as_object_mut()) {
-        let check = |check: &sealstone_release::verdict::Check| {
-            json!({"id": check.id, "expected": check.expected, "found": check.found, "why": check.why})
-        };
+        let check = |check: &sealstone_release::verdict::Check| json!({"id": check.id, "expected": check.expected, "found": check.found, "why": check.why});
         fields.insert("type".to_owned(), json!("attestation_refused"));
         fields.insert("refused".to_owned(), refusals(verdict).map(check).collect());
         fields.insert("exit_code".to_owned(), json!(verdict.exit_code()));

@@ -11,7 +11,9 @@ pub(super) fn refuse(headers: &HeaderMap) -> Option<Response<Body>> {
     if !only(headers, &HOST).is_some_and(is_loopback) {
         return Some(answers::problem(StatusCode::FORBIDDEN, "foreign_host", "the Host isn't loopback"));
     }
-    if headers.contains_key(ORIGIN) && !only(headers, &ORIGIN).and_then(|origin| origin.split_once("://")).is_some_and(|(_, host)| is_loopback(host)) {
+    if headers.contains_key(ORIGIN)
+        && !only(headers, &ORIGIN).and_then(|origin| origin.split_once("://")).is_some_and(|(_, host)| is_loopback(host))
+    {
         return Some(answers::problem(StatusCode::FORBIDDEN, "foreign_origin", "a page of another origin asks"));
     }
     None
