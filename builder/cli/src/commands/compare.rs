@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use ovmf_measure::digest::{Algorithm, Digest};
+use ovmf_measure::digest::Digest;
 use ovmf_measure::eventlog::{EventLog, Flavour, first_divergence};
-use ovmf_measure::snp::{self, CPU_MODELS};
+use ovmf_measure::snp;
 use ovmf_measure::transcript::{Op, Register, Transcript};
 use sealstone_release::pin::{Profile, SnpProfile};
 use serde_json::json;
@@ -18,12 +18,6 @@ use crate::exit::{DONE, Failure, MEASUREMENT, Outcome};
 
 /// The most vCPUs that are tried for a launch digest; QEMU's q35 machine takes no more without further options.
 const MOST_VCPUS: u32 = 512;
-/// Values of SEV_FEATURES that hosts use: SNP alone, and with debug-swap.
-const USUAL_FEATURES: [u64; 2] = [0x1, 0x21];
-/// Where OVMF's SEV-ES reset block usually sends application processors (OvmfPkg ResetVector). A pin has only the hash of
-/// their VMSA; that this address gives it is checked before it is used.
-const OVMF_AP_RESET: u32 = 0x0080_b004;
-
 /// `explain PIN --eventlog FILE`
 pub(crate) fn eventlog(profiles: &[&Profile], file: &Path, as_json: bool) -> Outcome {
     let log = EventLog::parse(&read(file)?).map_err(|e| Failure::bad_input(format!("{}: {e}", file.display())))?;
@@ -167,27 +161,15 @@ fn snp_report(profiles: &[&Profile], measurement: &Digest) -> (bool, Vec<String>
 /// The same files on another CPU model or with other features.
 fn other_cpu(profile: &SnpProfile, measurement: &Digest) -> Option<String> {
     let vmm = snp::vmm_profile(&profile.vmm)?;
-    let page = |reset, signature, features| Algorithm::Sha384.hash(&snp::vmsa_page(&vmm, reset, signature, features));
-    let own = snp::cpu_model(&profile.params.vcpu_type)?;
-    if page(OVMF_AP_RESET, own.signature, profile.params.guest_features) != profile.launch.ap_vmsa {
-        return None;
-    }
-    for model in CPU_MODELS {
-        for features in USUAL_FEATURES {
-            let (bsp, ap) = (page(0xffff_fff0, model.signature, features), page(OVMF_AP_RESET, model.signature, features));
-            let of = |vcpus: &u32| {
-                snp::launch_digest(&profile.launch.pre_vmsa, &bsp, &ap, vmm.vmsa_gpa(), *vcpus).is_ok_and(|d| d == *measurement)
-            };
-            if let Some(vcpus) = (1..=MOST_VCPUS).find(of) {
-                let model = model.name;
-                return Some(format!(
-                    "Likely: the files of profile {}, but CPU model {model}, SEV features {features:#x}, {vcpus} vCPUs",
-                    profile.id
-                ));
-            }
-        }
-    }
-    None
+    let expected = snp::Expected {
+        pre_vmsa: profile.launch.pre_vmsa,
+        vmm: &vmm,
+        vcpu_type: &profile.params.vcpu_type,
+        guest_features: profile.params.guest_features,
+        ap_reset: snp::USUAL_AP_RESET,
+    };
+    let shape = snp::other_shape(&expected, measurement)?;
+    Some(format!("Likely: profile {} in another shape: {shape}", profile.id))
 }
 
 fn tdx_quote(profiles: &[&Profile], shown: &[(Register, Digest)]) -> (bool, Vec<String>) {
@@ -231,6 +213,8 @@ fn likely(register: Register) -> &'static str {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "failing loudly is right in tests")]
+
+    use ovmf_measure::digest::Algorithm;
 
     use super::*;
 
