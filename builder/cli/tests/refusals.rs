@@ -105,10 +105,10 @@ fn bad_input_is_named_and_nothing_is_left() {
             &["kernel-config/resolved.config", "MODULES"],
         ),
         (
-            "a model, which no action packs yet",
+            "a model without its pack",
             |t| edit(t.join("image/inference.yaml"), "models: []", "models: [{name: m, file: m.gguf, required: true}]"),
             3,
-            &["image/inference.yaml", "models", "leave the list empty"],
+            &["image/inference.yaml", "model m", "--locked takes nothing on trust", "sealstone pack"],
         ),
         ("an empty store and no mirror within reach", |_| (), 1, &["no mirror gave", "edk2", "snapshot"]),
     ];

@@ -36,7 +36,10 @@ fn make(args: &PackArgs, name: &ModelName, out: &Path, reporter: &dyn Reporter) 
     } else {
         println!("{}  {}  {}", report.root, size(made.bytes), out.display());
         println!("name {name}\nsize {}\nsalt {}\nroot {}\n", made.size, made.salt, made.root);
-        println!("# for `models:` in the spec; the path is relative to it, or to `build --models DIR`\n{}", report.spec);
+        println!(
+            "# for `models:` in the spec; the path is relative to it, or to `build --models DIR`\n{}",
+            report.spec.trim_end()
+        );
     }
     Ok(DONE)
 }

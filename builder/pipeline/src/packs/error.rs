@@ -57,8 +57,10 @@ pub enum PackError {
         problem: String,
     },
     /// The spec names a pack, and packing the model's files gives another: they aren't the files that were locked.
-    #[error("model {model}: its files give the pack {found}, and the spec locks {locked}; {remedy}")]
+    #[error("{}: model {model}: its files give the pack {found}, and the spec locks {locked}; {remedy}", spec.display())]
     Other {
+        /// The spec.
+        spec: PathBuf,
         /// The model's name.
         model: String,
         /// The root of what is there.
@@ -69,8 +71,10 @@ pub enum PackError {
         remedy: String,
     },
     /// The spec doesn't say which pack a model is, and `--locked` was given.
-    #[error("model {model}: the spec doesn't say which pack it is, and --locked takes nothing on trust; {remedy}")]
+    #[error("{}: model {model}: the spec doesn't say which pack it is, and --locked takes nothing on trust; {remedy}", spec.display())]
     Unlocked {
+        /// The spec.
+        spec: PathBuf,
         /// The model's name.
         model: String,
         /// What to do.

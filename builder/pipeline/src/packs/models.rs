@@ -107,7 +107,12 @@ impl One<'_> {
                 let generated = matches!(self.model.source, ModelSource::Generated(_));
                 if self.lookup.locked && !generated {
                     let remedy = "`sealstone pack` prints the lines to add to it".into();
-                    return Err(PackError::Unlocked { model: self.model.name.to_string(), remedy }.into());
+                    return Err(PackError::Unlocked {
+                        spec: self.project.spec_path.clone(),
+                        model: self.model.name.to_string(),
+                        remedy,
+                    }
+                    .into());
                 }
                 let source = self.source()?.ok_or_else(|| self.absent())?;
                 let (identity, large) = self.pack(&source, 0)?;
@@ -141,7 +146,8 @@ impl One<'_> {
         }
         let remedy = format!("bring the locked files, or change its entry in the spec to:\n{}", spec_lines(&found));
         let (found, locked) = (found.root.to_string(), locked.root.to_string());
-        Err(PackError::Other { model: self.model.name.to_string(), found, locked, remedy }.into())
+        let spec = self.project.spec_path.clone();
+        Err(PackError::Other { spec, model: self.model.name.to_string(), found, locked, remedy }.into())
     }
 
     /// Packs `source` into the store, and remembers that.

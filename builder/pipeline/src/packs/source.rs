@@ -32,12 +32,10 @@ impl Source {
     /// # Errors
     /// [`PackError::Source`] for links, devices, names that aren't UTF-8, an empty file or folder, two files of one name.
     pub fn gather(given: &[PathBuf]) -> Result<Source, PackError> {
-        if let [folder] = given {
-            if look(folder)?.is_dir() {
-                return Source::folder(folder);
-            }
+        match given {
+            [folder] if look(folder)?.is_dir() => Source::folder(folder),
+            files => Source::files(files),
         }
-        Source::files(given)
     }
 
     /// Files, each under its own name.
