@@ -22,8 +22,11 @@ pub(crate) struct VerifyArgs {
 #[derive(Args, Debug)]
 pub(crate) struct VerifyPinArgs {
     /// The pin, or a folder with a pin.json
-    #[arg(long, value_name = "PIN", required = true)]
+    #[arg(long, value_name = "PIN", required_unless_present = "release")]
     pub(crate) pin: Option<PathBuf>,
+    /// In place of the pin: the folder of its release, which is judged along by the policy's `release` section
+    #[arg(long, value_name = "DIR", conflicts_with = "pin")]
+    pub(crate) release: Option<PathBuf>,
     /// The evidence document (`sealstone/evidence/v1`), as the machine sent it
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) evidence: Option<PathBuf>,

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Outcome {
 /// `verify --pin P --evidence E`
 fn pinned(args: &VerifyPinArgs) -> Result<Verdict, Failure> {
     let missing = |what| Failure::new(USAGE, anyhow::anyhow!("{what} is missing"));
-    let pin = load(args.pin.as_deref().ok_or_else(|| missing("--pin"))?)?;
+    let pin = load(args.release.as_deref().or(args.pin.as_deref()).ok_or_else(|| missing("--pin"))?)?;
     let mut evidence = parse(args.evidence.as_deref().ok_or_else(|| missing("--evidence"))?, Evidence::parse)?;
     let unused = |option: &str| Failure::new(USAGE, anyhow::anyhow!("{option} doesn't go with {} evidence", evidence.tee()));
     if args.certificates.is_some() && evidence.tee() != "sev-snp" {
@@ -70,7 +70,12 @@ fn pinned(args: &VerifyPinArgs) -> Result<Verdict, Failure> {
     if let Some(dir) = &args.image {
         on_hand(&pin, dir)?;
     }
-    Ok(verdict::appraise(&pin, &evidence, &policy, &binding, at))
+    let verdict = verdict::appraise(&pin, &evidence, &policy, &binding, at);
+    match &args.release {
+        // That the pin which was read is the released one is `release.contents`.
+        Some(dir) => Ok(verdict.and(super::release::judged(dir, None, &policy.release, at)?)),
+        None => Ok(verdict),
+    }
 }
 
 /// Says on standard error which files in `dir` aren't those of the pin. It decides nothing: a file on this machine says

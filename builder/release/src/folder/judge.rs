@@ -42,17 +42,18 @@ pub fn verdict(case: Case<'_>, policy: &ReleasePolicy, at: Moment) -> Verdict {
     Verdict::new("release", at.unix(), &GENUINE, &ASKED, checks(case, policy, at))
 }
 
-/// Every check `release.*`, for a verdict.
+/// Every check `release.*`. For a verdict on evidence as well, see [`Verdict::and`].
 pub fn checks(case: Case<'_>, policy: &ReleasePolicy, at: Moment) -> Vec<Check> {
     let notices = case.notices.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
     let trust = Trust::new(&policy.keys, notices);
     let keys = trust.keys();
     let mut judge = Judge { files: case.files, policy, trust: &trust, keys: &keys, used: Vec::new() };
     let statement = judge.statement();
+    let by = judge.names();
     let release = statement.as_ref().ok();
     let mut checks = judge.manifest();
     checks.push(match &statement {
-        Ok(_) => said("release.statement", Ok(format!("{STATEMENT}, by {}", judge.names())), STATEMENT_WHY),
+        Ok(_) => said("release.statement", Ok(format!("{STATEMENT}, by {by}")), STATEMENT_WHY),
         Err(error) => said("release.statement", Err(error.clone()), STATEMENT_WHY),
     });
     checks.push(judge.contents(release));

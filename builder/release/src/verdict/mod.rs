@@ -26,6 +26,9 @@ use crate::hex::{Bytes, Sha256};
 /// Value of the field `schema`.
 pub const SCHEMA: &str = "sealstone/verdict/v1";
 
+/// The check that every other one ran.
+const COMPLETE: &str = "verdict.complete";
+
 /// Whether evidence is accepted, and every check that this rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -53,7 +56,7 @@ impl Verdict {
         let missing = genuine.iter().chain(asked).filter(|id| !once(id));
         let missing: Vec<_> = missing.chain(genuine.iter().filter(skipped)).copied().collect();
         checks.push(Check::judge(
-            "verdict.complete",
+            COMPLETE,
             Refusal::Signature,
             missing.is_empty(),
             format!("{} checks that must run", genuine.len() + asked.len()),
@@ -68,6 +71,17 @@ impl Verdict {
     /// The pin that it was made with, if it was made by [`appraise`].
     pub fn pinned(&self) -> Option<&Pinned> {
         self.pinned.as_ref()
+    }
+
+    /// This verdict and another one on the same question, such as that on the release which the pin is from: every check of
+    /// both, and whatever either refuses is refused.
+    #[must_use]
+    pub fn and(mut self, other: Verdict) -> Self {
+        // Both say that they are complete; one line is enough, unless one of them isn't.
+        let said = self.checks.iter().any(|check| check.id == COMPLETE);
+        self.checks.extend(other.checks.into_iter().filter(|check| !(said && check.id == COMPLETE && check.passed())));
+        self.checks.sort_by_key(|check| check.outcome);
+        self
     }
 
     /// Every check, worst first.
@@ -221,6 +235,23 @@ mod tests {
             assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, list).exit_code(), 10, "{skipped} not asked");
         }
         assert_eq!(Verdict::new("t", 0, &GENUINE, &ASKED, Vec::new()).exit_code(), 10);
+    }
+
+    #[test]
+    fn two_verdicts_are_as_strict_as_the_stricter() {
+        let good = || Verdict::new("t", 0, &GENUINE, &ASKED, checks());
+        let other = |outcome| {
+            let mut check = Check::judge("b.log", Refusal::Transparency, true, "", "", "");
+            check.outcome = outcome;
+            Verdict::new("u", 0, &[], &["b.log"], vec![check])
+        };
+        let both = good().and(other(Outcome::Passed));
+        assert_eq!((both.exit_code(), both.checks().len()), (0, checks().len() + 2), "one says that all ran");
+        assert_eq!(good().and(other(Outcome::Refused(Refusal::Transparency))).exit_code(), 13);
+        assert_eq!(other(Outcome::Refused(Refusal::Transparency)).and(good()).checks()[0].id, "b.log");
+        let incomplete = Verdict::new("u", 0, &["missing"], &[], vec![]);
+        assert_eq!(good().and(incomplete.clone()).exit_code(), 10);
+        assert_eq!(incomplete.and(good()).exit_code(), 10);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use sealstone_release::statement::notice::Notice;
 use sealstone_release::statement::release::Release as Statement;
 use sealstone_release::time::Moment;
 use sealstone_release::tlog::proof::Proof;
+use sealstone_release::verdict::Verdict;
 
 use crate::args::{AddArgs, KeygenArgs, Release, ReleaseArgs, SignArgs, VerifyReleaseArgs};
 use crate::exit::{BAD_INPUT, DONE, FAILED, Failure, Outcome};
@@ -114,16 +115,19 @@ fn add(args: &AddArgs) -> Outcome {
 }
 
 fn verify(args: &VerifyReleaseArgs) -> Outcome {
-    let files = folder::read(&args.dir)?;
-    let policy = policy(args)?;
-    let notices = notices(&args.dir, args.notices.as_deref())?;
-    let verdict = judge::verdict(Case { files: &files, notices: &notices }, &policy, moment(args.at)?);
+    let verdict = judged(&args.dir, args.notices.as_deref(), &policy(args)?, moment(args.at)?)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&verdict).map_err(Failure::failed)?);
     } else {
         print!("{}", verdict.to_text());
     }
     Ok(verdict.exit_code())
+}
+
+/// The verdict on the release in `dir`, with the notices that stand beside it unless others are given.
+pub(crate) fn judged(dir: &Path, given: Option<&Path>, policy: &ReleasePolicy, at: Moment) -> Result<Verdict, Failure> {
+    let (files, notices) = (folder::read(dir)?, notices(dir, given)?);
+    Ok(judge::verdict(Case { files: &files, notices: &notices }, policy, at))
 }
 
 /// The policy that was given; or the publisher's own, which proves nothing about who the publisher is, and so is said.
