@@ -2,7 +2,7 @@
 //!
 //! By hand, because the usual crates bring masks' random generators, UTF-8 validation, SHA-1 and an I/O model of their own into
 //! the image, for what is a page of code here; and because a message's whole length is bounded before any of it is kept. The
-//! tests set it against one of those crates.
+//! daemon's tests set it against the WebSocket of Node.
 
 mod decoder;
 mod frame;

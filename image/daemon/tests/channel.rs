@@ -475,3 +475,29 @@ fn a_flood_of_pings_is_no_session_and_no_memory() {
     session.say(HEALTH);
     assert!(session.until("\"stages\"").contains("200 OK"));
 }
+
+/// Node's client shares nothing with the frames here.
+#[test]
+fn another_implementation_of_websocket_gets_a_reply_and_evidence() {
+    const SCRIPT: &str = r#"
+        const socket = new WebSocket(process.argv[1], "sealstone.v1");
+        socket.binaryType = "arraybuffer";
+        let messages = 0;
+        socket.onopen = () => { console.log("protocol", socket.protocol); socket.send(new Uint8Array(32).fill(7)); };
+        socket.onmessage = (event) => {
+            console.log("message", event.data.byteLength);
+            // After the evidence: 70,000 bytes, longer than a message may be.
+            if (++messages == 2) socket.send(new Uint8Array(70000));
+        };
+        socket.onclose = (event) => console.log("close", event.code);
+    "#;
+    let front = start(LIMITS, quick());
+    let url = format!("ws://{}/v1/channel", front.address);
+    let output = std::process::Command::new("node").args(["--experimental-websocket", "-e", SCRIPT, &url]).output();
+    let output = match output {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        Ok(output) => return println!("SKIPPED Node's WebSocket: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return println!("SKIPPED Node's WebSocket: {error}"),
+    };
+    assert_eq!(output, "protocol sealstone.v1\nmessage 96\nmessage 1040\nclose 1009\n");
+}
