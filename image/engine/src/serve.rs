@@ -36,13 +36,14 @@ pub enum End {
 /// What the reading thread hands on.
 type Read = Result<Order, End>;
 
-/// Starts the thread that reads orders. It must be called before threads can't be started any more.
+/// Starts the thread that reads orders.
 ///
 /// # Errors
 /// When there is no thread to be had.
 pub fn read_orders(socket: BorrowedFd<'static>) -> io::Result<Receiver<Read>> {
     let (to, orders) = sync_channel(READ_AHEAD);
-    std::thread::Builder::new().name("orders".into()).spawn(move || {
+    // Without a name: the thread would ask the kernel for it when it begins, which may be behind the confinement.
+    std::thread::Builder::new().spawn(move || {
         let end = read(socket, &to).err().unwrap_or(End::Front);
         // Without a receiver the engine has ended already.
         let _ = to.send(Err(end));
