@@ -81,6 +81,11 @@ impl Trust {
             Notice::Revoked { pin, reason } => self.revoked.push((pin, reason)),
             Notice::KeyRevoked { key, reason } => {
                 for trusted in self.keys.iter_mut().filter(|trusted| trusted.key.bytes() == key.bytes()) {
+                    // Whoever else has the key may have named the successor. The order in which notices are read must not
+                    // decide, so this is refused the other way round, too.
+                    if matches!(trusted.state, State::Retired { .. }) {
+                        self.problems.push(format!("{name}: {} is revoked, and named another key", key.id()));
+                    }
                     trusted.state = State::Revoked(reason.clone());
                 }
             }
@@ -95,7 +100,7 @@ impl Trust {
             State::Live => trusted.state = next,
             same if *same == next => return,
             State::Revoked(_) => {
-                self.problems.push(format!("{name}: {} is revoked and can't name another key", old.id()));
+                self.problems.push(format!("{name}: {} is revoked, and named another key", old.id()));
                 return;
             }
             State::Retired { .. } => {
@@ -195,8 +200,10 @@ mod tests {
         let after = trust(&[&a, &bb], std::slice::from_ref(&revoked));
         assert!(after.believes(a.verifier(), &pin).unwrap_err().contains("stolen"));
         assert!(after.believes(bb.verifier(), &pin).is_ok());
-        // It names no successor after that.
-        assert_eq!(trust(&[&a], &[revoked, rotation(&a, &bb, &[])]).problems().len(), 1);
+        // It names no successor, whichever notice is read first.
+        let rotated = rotation(&a, &bb, &[]);
+        assert_eq!(trust(&[&a], &[revoked.clone(), rotated.clone()]).problems().len(), 1);
+        assert_eq!(trust(&[&a], &[rotated, revoked]).problems().len(), 1);
         // A stranger's notices mean nothing; damaged ones refuse.
         let stranger = Notice::Revoked { pin, reason: "because".into() }.sign(&[&bb]).unwrap();
         let unmoved = trust(&[&a], &[stranger.to_text().into_bytes()]);
