@@ -31,6 +31,8 @@ pub struct Options<'a> {
     pub no_cache: bool,
     /// Build a second time under other conditions and compare.
     pub check: bool,
+    /// Build this once under the conditions that `check` has for its second build. The outputs must be the same.
+    pub vary: bool,
     /// The user's cargo: crates come through cargo's own configuration.
     pub cargo: UserCargo<'a>,
     /// Where the spec's models are looked for.
@@ -87,7 +89,7 @@ fn run_actions(inputs: &Inputs<'_>, actions: &[Action], options: &Options<'_>) -
             root: inputs.root(BUILD_ROOT)?,
             epoch: inputs.project.spec.image.epoch,
             reporter: inputs.reporter,
-            conditions: Conditions::canonical(options.jobs),
+            conditions: if options.vary { check::hostile(options.jobs).0 } else { Conditions::canonical(options.jobs) },
             remembering: true,
         };
         for outcome in runner.run_all(&missing, WIDTH)? {

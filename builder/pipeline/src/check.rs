@@ -100,7 +100,8 @@ pub(crate) fn reassemble(
     }
 }
 
-fn hostile(jobs: usize) -> (Conditions, BTreeMap<&'static str, String>) {
+/// Everything other than in a normal build, and what that is in words.
+pub(crate) fn hostile(jobs: usize) -> (Conditions, BTreeMap<&'static str, String>) {
     let jobs = jobs + 1;
     let env = BTreeMap::from([
         ("LC_ALL".to_string(), "C.UTF-8".to_string()),

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &BuildArgs, reporter: &dyn Reporter) -> Outcome {
     let cargo_home = surroundings::cargo_home();
     let cargo = UserCargo { home: &cargo_home, fetch: &surroundings::cargo_fetch };
     let models = Lookup { folder: args.models.as_deref(), locked: args.locked };
-    let options = Options { jobs, no_cache: args.no_cache, check: args.check, cargo, models };
+    let options = Options { jobs, no_cache: args.no_cache, check: args.check, vary: args.vary, cargo, models };
     let built = build::build(&inputs, &locked, &options)?;
     let head = Head::of(&built);
     if let Some(path) = &args.record {
