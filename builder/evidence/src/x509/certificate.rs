@@ -175,7 +175,19 @@ impl Certificate {
     /// # Errors
     /// If the signature algorithm isn't one of the vendors', or the signature doesn't hold.
     pub fn verify_signed_by(&self, issuer: &PublicKey) -> Result<(), SignatureError> {
-        let scheme = Scheme::from_identifier(&self.inner.signature_algorithm)?;
+        self.verify_signature(Scheme::from_identifier(&self.inner.signature_algorithm)?, issuer)
+    }
+
+    /// Checks that `issuer` signed this certificate, by any scheme in use for TPMs' keys: besides the vendors', ECDSA with
+    /// SHA-384 and RSASSA-PKCS1-v1_5. Never SHA-1, which can be forged.
+    ///
+    /// # Errors
+    /// As [`Self::verify_signed_by`].
+    pub fn verify_signed_by_any(&self, issuer: &PublicKey) -> Result<(), SignatureError> {
+        self.verify_signature(Scheme::from_any_identifier(&self.inner.signature_algorithm)?, issuer)
+    }
+
+    fn verify_signature(&self, scheme: Scheme, issuer: &PublicKey) -> Result<(), SignatureError> {
         let signature = self.inner.signature.as_bytes().ok_or(SignatureError::Wrong)?;
         issuer.verify(scheme, &self.signed, signature)
     }

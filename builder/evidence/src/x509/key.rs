@@ -14,6 +14,9 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const CURVE_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const CURVE_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
+const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
+const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
 
 /// RSASSA-PSS parameters: SHA-384, MGF1 with SHA-384, salt of 48 bytes (RFC 4055, section 3.1).
 const PSS_SHA384: [u8; 54] =
@@ -58,6 +61,12 @@ pub enum Scheme {
     RsaPssSha384,
     /// ECDSA with SHA-256.
     EcdsaSha256,
+    /// ECDSA with SHA-384. Not one of AMD's or Intel's.
+    EcdsaSha384,
+    /// RSASSA-PKCS1-v1_5 with SHA-256. Not one of AMD's or Intel's.
+    RsaSha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384. Not one of AMD's or Intel's.
+    RsaSha384,
 }
 
 /// A signature doesn't hold.
@@ -176,12 +185,36 @@ impl PublicKey {
                 let signature = p256::ecdsa::DerSignature::try_from(signature).map_err(wrong)?;
                 key.verify(message, &signature).map_err(wrong)
             }
+            (Self::P384(key), Scheme::EcdsaSha384) => {
+                let signature = p384::ecdsa::DerSignature::try_from(signature).map_err(wrong)?;
+                key.verify(message, &signature).map_err(wrong)
+            }
+            (Self::Rsa(key), Scheme::RsaSha256) => {
+                let signature = rsa::pkcs1v15::Signature::try_from(signature).map_err(wrong)?;
+                rsa::pkcs1v15::VerifyingKey::<rsa::sha2::Sha256>::new(key.clone()).verify(message, &signature).map_err(wrong)
+            }
+            (Self::Rsa(key), Scheme::RsaSha384) => {
+                let signature = rsa::pkcs1v15::Signature::try_from(signature).map_err(wrong)?;
+                rsa::pkcs1v15::VerifyingKey::<rsa::sha2::Sha384>::new(key.clone()).verify(message, &signature).map_err(wrong)
+            }
             _ => Err(SignatureError::KeyKind),
         }
     }
 }
 
 impl Scheme {
+    /// [`Self::from_identifier`], and the other schemes that makers of TPMs and clouds sign with.
+    pub(crate) fn from_any_identifier(identifier: &AlgorithmIdentifierOwned) -> Result<Self, SignatureError> {
+        // RFC 4055, section 5: the parameters are NULL; RFC 5758, section 3.2: they are absent.
+        let null = identifier.parameters.as_ref().is_some_and(|any| any.is_null());
+        match (identifier.oid, &identifier.parameters) {
+            (RSA_SHA256, Some(_)) if null => Ok(Self::RsaSha256),
+            (RSA_SHA384, Some(_)) if null => Ok(Self::RsaSha384),
+            (ECDSA_SHA384, None) => Ok(Self::EcdsaSha384),
+            _ => Self::from_identifier(identifier),
+        }
+    }
+
     /// From the algorithm identifier in a signed object; parameters must be exactly those of the scheme.
     pub(crate) fn from_identifier(identifier: &AlgorithmIdentifierOwned) -> Result<Self, SignatureError> {
         let unknown = || SignatureError::Scheme(identifier.oid.to_string());

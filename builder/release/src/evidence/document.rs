@@ -48,6 +48,8 @@ struct Tdx {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tpm {
+    #[serde(default, deserialize_with = "there")]
+    ak_certificates: Option<Vec<String>>,
     ak_public: String,
     config: String,
     event_log: String,
@@ -81,7 +83,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Evidence, EvidenceError> {
 }
 
 fn snp(document: Snp) -> Result<Evidence, EvidenceError> {
-    let (endorsement, chain) = endorsement(certificates(&document.certificates)?)?;
+    let (endorsement, chain) = endorsement(certificates("certificates", &document.certificates)?)?;
     let list = document.revocation_list.map(|text| base64("revocation_list", &text)).transpose()?;
     let body = SnpEvidence {
         report: Report::parse(&base64("report", &document.report)?)?,
@@ -106,6 +108,7 @@ fn tpm(document: Tpm) -> Result<Evidence, EvidenceError> {
         attest: Attest::parse(&base64("quote", &document.quote)?)?,
         signature: Signature::parse(&base64("signature", &document.signature)?)?,
         key: AttestationKey::parse_area(&base64("ak_public", &document.ak_public)?)?,
+        certificates: certificates("ak_certificates", &document.ak_certificates.unwrap_or_default())?,
         event_log: event_log(&document.event_log, Flavour::Tcg)?,
     };
     Ok(Evidence { config: Config::parse(&document.config)?, body: Body::Tpm(Box::new(body)) })
@@ -122,12 +125,11 @@ pub(super) fn endorsement(list: Vec<Certificate>) -> Result<(Option<Certificate>
     }
 }
 
-fn certificates(list: &[String]) -> Result<Vec<Certificate>, EvidenceError> {
-    const WHAT: &str = "certificates";
+fn certificates(what: &'static str, list: &[String]) -> Result<Vec<Certificate>, EvidenceError> {
     if list.len() > MAX_CERTIFICATES {
-        return Err(EvidenceError::Syntax(format!("{WHAT}: {} of them, the most is {MAX_CERTIFICATES}", list.len())));
+        return Err(EvidenceError::Syntax(format!("{what}: {} of them, the most is {MAX_CERTIFICATES}", list.len())));
     }
-    list.iter().map(|text| Ok(Certificate::from_der(WHAT, &base64(WHAT, text)?)?)).collect()
+    list.iter().map(|text| Ok(Certificate::from_der(what, &base64(what, text)?)?)).collect()
 }
 
 /// Empty text: the firmware left no log.

@@ -74,6 +74,8 @@ pub struct TpmEvidence {
     pub signature: Signature,
     /// The key that signed, with its attributes.
     pub key: AttestationKey,
+    /// The key's certificate and those above it, leaf first, if the machine has them.
+    pub certificates: Vec<Certificate>,
     /// The firmware's log, if it left one.
     pub event_log: Option<EventLog>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealstone_evidence::x509::Certificate;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::hex::Bytes;
@@ -17,8 +18,23 @@ pub struct TpmPolicy {
     pub pcrs: BTreeMap<u8, Vec<Bytes<32>>>,
     /// Attestation keys that are accepted, by the TPM's name for them. Default: none.
     pub attestation_keys: Vec<KeyName>,
+    /// Roots that may certify attestation keys. Default: none. Written as a list of PEM texts, one certificate each.
+    pub attestation_roots: Vec<RootCertificate>,
     /// Accept any attestation key, although nothing says whose TPM it is in: a software TPM's, say. Default: no.
     pub allow_unendorsed_key: bool,
+}
+
+/// A certificate that the client trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootCertificate(pub Certificate);
+
+impl<'de> Deserialize<'de> for RootCertificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let list = Certificate::list_from_pem("the root certificate", text.as_bytes()).map_err(de::Error::custom)?;
+        let [only] = <[Certificate; 1]>::try_from(list).map_err(|_| de::Error::custom("one certificate in each text"))?;
+        Ok(Self(only))
+    }
 }
 
 /// The TPM's name for a key: `000b` and 64 digits, or `000c` and 96, in lower-case hex, as `tpm2_readpublic` prints it.

@@ -45,7 +45,7 @@ pub(super) fn collect(roots: Roots, pin: &Pin, evidence: &Evidence, policy: &Pol
     list.profile = match &evidence.body {
         Body::Snp(body) => list.snp(pin, body, policy, at.unix()),
         Body::Tdx(body) => list.tdx(pin, body, policy, at.unix()),
-        Body::Tpm(body) => list.tpm(pin, body, policy),
+        Body::Tpm(body) => list.tpm(pin, body, policy, at.unix()),
     };
     list.checks.push(validity(pin, at));
     list.checks.push(binding::check(evidence, binding, policy));
@@ -110,7 +110,7 @@ impl List {
         found.profile
     }
 
-    fn tpm(&mut self, pin: &Pin, body: &TpmEvidence, policy: &Policy) -> Option<String> {
+    fn tpm(&mut self, pin: &Pin, body: &TpmEvidence, policy: &Policy, at: u64) -> Option<String> {
         self.decided.extend(tpm_evidence::MANDATORY);
         self.decided.push("tpm.endorsement");
         self.made.extend(tpm::ASKED);
@@ -131,7 +131,7 @@ impl List {
         self.decided.extend(found.decided);
         self.checks.extend(found.checks);
         self.checks.extend(tpm_evidence::verify(&body.attest, &body.signature, &body.key));
-        self.checks.push(endorsement(body, policy));
+        self.checks.push(endorsement(body, policy, at));
         self.checks.push(log);
         self.checks.push(tpm::measurement(&body.attest, values.as_ref(), &policy.tpm));
         self.checks.push(tpm::nonce(&body.attest, &policy.tpm));
@@ -170,25 +170,33 @@ fn not_checked(ids: &[&'static str], problem: &str) -> Vec<Check> {
     ids.iter().map(refuse).collect()
 }
 
-/// Whose TPM it is: the document alone can't say.
-fn endorsement(body: &TpmEvidence, policy: &Policy) -> Check {
+/// Whose TPM it is: the quote alone can't say.
+fn endorsement(body: &TpmEvidence, policy: &Policy, at: u64) -> Check {
+    const WHY: &str = "whoever runs a software TPM can make a perfect quote; say whose TPM to trust: `tpm: {attestation_keys: \
+                       [NAME]}` or `attestation_roots` in the policy";
     let name = body.key.name.as_deref().unwrap_or_default();
     let policy = &policy.tpm;
+    let roots: Vec<Certificate> = policy.attestation_roots.iter().map(|root| root.0.clone()).collect();
+    let chain = match roots.is_empty() {
+        true => Err("the policy names no roots".to_owned()),
+        false => tpm_evidence::verify_chain(&body.key.key, &body.certificates, &roots, at),
+    };
     let is_listed = policy.attestation_keys.iter().any(|key| key.0 == name);
     let found = format!("key {}", data_encoding::HEXLOWER.encode(name));
-    let expected = match (policy.allow_unendorsed_key, policy.attestation_keys.len()) {
-        (true, _) => "any key: the policy has allow_unendorsed_key".to_owned(),
-        (false, 0) => "a key that the policy lists; it lists none".to_owned(),
-        (false, count) => format!("one of {count} keys that the policy lists"),
+    let found = match (is_listed, &chain, roots.is_empty()) {
+        (false, Ok(names), _) => format!("{found}, {names}"),
+        (false, Err(problem), false) => format!("{found}; {problem}"),
+        _ => found,
     };
-    Check::judge(
-        "tpm.endorsement",
-        Refusal::Policy,
-        is_listed || policy.allow_unendorsed_key,
-        expected,
-        found,
-        "whoever runs a software TPM can make a perfect quote; say whose TPM to trust: `tpm: {attestation_keys: [NAME]}` in the policy",
-    )
+    let expected = match (policy.allow_unendorsed_key, policy.attestation_keys.len(), roots.len()) {
+        (true, ..) => "any key: the policy has allow_unendorsed_key".to_owned(),
+        (false, 0, 0) => "a key that the policy lists or a root that certifies it; it has neither".to_owned(),
+        (false, keys, roots) => {
+            format!("one of {keys} keys that the policy lists, or a key certified under one of {roots} roots")
+        }
+    };
+    let holds = is_listed || chain.is_ok() || policy.allow_unendorsed_key;
+    Check::judge("tpm.endorsement", Refusal::Policy, holds, expected, found, WHY)
 }
 
 fn validity(pin: &Pin, at: Moment) -> Check {

@@ -3,8 +3,9 @@
 use data_encoding::BASE64;
 use ovmf_measure::digest::{Algorithm, Digest};
 use p256::ecdsa::signature::Signer as _;
+use p256::pkcs8::EncodePublicKey as _;
 use sealstone_evidence::snp::Product;
-use sealstone_evidence::testing::x509::AT;
+use sealstone_evidence::testing::x509::{AT, Issuer, Made, YEAR, authority};
 use serde_json::{Value, json};
 
 use super::sample::{NONCE, config, pin, text};
@@ -26,6 +27,8 @@ pub(super) struct Tpm {
     pub(super) selection: [u8; 3],
     /// Overrides the digest that goes with the events.
     pub(super) digest: Option<Vec<u8>>,
+    /// Certificates of the key, DER.
+    pub(super) certificates: Option<Vec<Vec<u8>>>,
     pub(super) binding: Binding,
     /// What the quote was asked for with.
     pub(super) asked: Binding,
@@ -59,6 +62,7 @@ impl Tpm {
             kind: 0x8018,
             selection: [0xff, 0xff, 0],
             digest: None,
+            certificates: None,
             binding: Binding::Nonce(NONCE),
             asked: Binding::Nonce(NONCE),
         }
@@ -131,11 +135,15 @@ impl Tpm {
     }
 
     pub(super) fn document(&self, parts: &Parts) -> Value {
-        json!({
+        let mut value = json!({
             "ak_public": BASE64.encode(&parts.key), "config": text(&self.config), "event_log": BASE64.encode(&parts.log),
             "quote": BASE64.encode(&parts.attest), "schema": "sealstone/evidence/v1",
             "signature": BASE64.encode(&parts.signature), "tee": "tpm2"
-        })
+        });
+        if let Some(list) = &self.certificates {
+            value["ak_certificates"] = list.iter().map(|der| BASE64.encode(der)).collect::<Vec<_>>().into();
+        }
+        value
     }
 
     pub(super) fn judge_text(&self, document: &str) -> Result<Verdict, String> {
@@ -168,6 +176,101 @@ fn the_sample_is_accepted_with_a_key_that_is_pinned_or_allowed() {
     assert!(verdict.is_accepted() && verdict.to_text().contains("not asked  binding"), "{}", verdict.to_text());
 }
 
+/// A certified attestation key: leaf, issuer, and the root that the policy names.
+struct Certified {
+    leaf: Made,
+    issuer: Made,
+    root: Made,
+    /// Who signs the leaf and the issuer.
+    signers: [u8; 2],
+}
+
+impl Certified {
+    fn new() -> Self {
+        let spki = |key: &p256::ecdsa::SigningKey| {
+            p256::PublicKey::from(key.verifying_key()).to_public_key_der().unwrap().as_bytes().to_vec()
+        };
+        let made = |subject: &str, issuer: &str, spki, extensions| Made {
+            subject: subject.into(),
+            issuer: issuer.into(),
+            serial: 1,
+            validity: (AT - YEAR, AT + YEAR),
+            spki,
+            extensions,
+        };
+        Self {
+            leaf: made("AK", "Cloud", spki(&key()), Vec::new()),
+            issuer: made("Cloud", "Cloud root", spki(&other(2)), vec![authority()]),
+            root: made("Cloud root", "Cloud root", spki(&other(1)), vec![authority()]),
+            signers: [2, 1],
+        }
+    }
+
+    fn apply(&self, sample: &mut Tpm) {
+        let der = |made: &Made, signer| made.der(Issuer::P256(&other(signer)));
+        let root = der(&self.root, 1);
+        sample.certificates = Some(vec![der(&self.leaf, self.signers[0]), der(&self.issuer, self.signers[1]), root.clone()]);
+        let pem = BASE64.encode(&root);
+        let lines: Vec<&str> = pem.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let indent = "\n    ";
+        sample.policy = format!(
+            "tpm:\n  attestation_roots:\n  - |\n    -----BEGIN CERTIFICATE-----\n    {}\n    -----END CERTIFICATE-----\n",
+            lines.join(indent)
+        );
+    }
+}
+
+fn other(holder: u8) -> p256::ecdsa::SigningKey {
+    p256::ecdsa::SigningKey::from_slice(&[holder; 32]).unwrap()
+}
+
+#[test]
+fn a_key_that_a_root_of_the_policys_certifies_is_accepted() {
+    let mut sample = Tpm::new();
+    Certified::new().apply(&mut sample);
+    let verdict = sample.judge().unwrap();
+    assert_eq!(verdict.exit_code(), 0, "{}", verdict.to_text());
+    // The root itself needn't be sent.
+    sample.certificates.as_mut().unwrap().pop();
+    assert_eq!(sample.judge().unwrap().exit_code(), 0);
+}
+
+fn certified(cases: &mut Vec<Case>) {
+    let mut case = |name: &str, change: &dyn Fn(&mut Certified), after: &dyn Fn(&mut Tpm)| {
+        let (mut certified, mut sample) = (Certified::new(), Tpm::new());
+        change(&mut certified);
+        certified.apply(&mut sample);
+        after(&mut sample);
+        let name = format!("key's certificate: {name}");
+        cases.push(Case { name, expect: Expect::Refused("tpm.endorsement", 12), found: sample.judge() });
+    };
+    let nothing = |_: &mut Tpm| {};
+    case("of another key", &|c| c.leaf.spki = c.root.spki.clone(), &nothing);
+    case("signed by somebody else", &|c| c.signers[0] = 3, &nothing);
+    case("issuer signed by somebody else", &|c| c.signers[1] = 3, &nothing);
+    case("issuer that is no authority", &|c| c.issuer.extensions.clear(), &nothing);
+    case("root that is no authority", &|c| c.root.extensions.clear(), &nothing);
+    case("an authority's", &|c| c.leaf.extensions.push(authority()), &nothing);
+    case("expired", &|c| c.leaf.validity.1 = AT - 1, &nothing);
+    case("not yet valid", &|c| c.leaf.validity.0 = AT + 1, &nothing);
+    case("issuer expired", &|c| c.issuer.validity.1 = AT - 1, &nothing);
+    case("root expired", &|c| c.root.validity.1 = AT - 1, &nothing);
+    case("names another issuer", &|c| c.leaf.issuer = "Somebody".into(), &nothing);
+    case("missing", &|_| {}, &|s| s.certificates = None);
+    case("list empty", &|_| {}, &|s| s.certificates = Some(Vec::new()));
+    case("issuer's missing", &|_| {}, &|s| {
+        s.certificates.as_mut().unwrap().remove(1);
+    });
+    case("in another order", &|_| {}, &|s| s.certificates.as_mut().unwrap().swap(0, 1));
+    case("the policy names another root", &|_| {}, &|s| {
+        let mut else_where = Certified::new();
+        else_where.root.subject = "Another root".into();
+        let mut copy = Tpm::new();
+        else_where.apply(&mut copy);
+        s.policy = copy.policy;
+    });
+}
+
 /// A quote of pinned registers alone needs no log: the pin has all that is hashed.
 #[test]
 fn without_a_log_the_pin_decides() {
@@ -198,6 +301,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     damaged(&mut cases);
     signed(&mut cases);
+    certified(&mut cases);
     cases
 }
 

@@ -28,7 +28,10 @@ pub(in crate::verdict) fn snp(pin: &Pin, report: &Report) -> (Option<String>, [C
         }
         None => {
             let names: Vec<&str> = profiles.iter().map(|profile| profile.id.as_str()).collect();
-            let why = profiles.iter().find_map(|profile| other(profile, &found)).unwrap_or_else(|| {
+            // Profiles that differ in the CPU model alone share everything before the VMSAs: one of them stands for all.
+            let mut distinct = profiles.clone();
+            distinct.dedup_by(|a, b| a.launch.pre_vmsa == b.launch.pre_vmsa && a.vmm == b.vmm);
+            let why = distinct.iter().find_map(|profile| other(profile, &found)).unwrap_or_else(|| {
                 "another firmware, kernel, initrd or command line was launched; a launch digest is one hash and doesn't \
                  tell which: compare the files on hand with the pin (--image)"
                     .to_owned()
