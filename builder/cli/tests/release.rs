@@ -169,9 +169,7 @@ fn a_changed_byte_of_any_file_refuses() {
             place.refused(&place.verify("measurements/v1.0.0"), 10);
         }
         fs::remove_file(file).unwrap();
-        let (code, ..) = place.run(&place.verify("measurements/v1.0.0"));
-        // The folder of the only rebuild statement is empty then, which no release has.
-        assert!(code == 10 || code == 3 && file.parent() != Some(&folder), "without {}: {code}", file.display());
+        place.refused(&place.verify("measurements/v1.0.0"), 10);
         fs::write(file, whole).unwrap();
     }
     fs::write(folder.join("added"), "x").unwrap();

@@ -40,11 +40,7 @@ impl Reader {
             let kind = entry.file_type().doing("looking at", &path)?;
             let below = format!("{prefix}{name}");
             if kind.is_dir() && depth < MAX_DEPTH {
-                let before = self.files.len();
                 self.below(&path, &format!("{below}/"), depth + 1)?;
-                if self.files.len() == before {
-                    return Err(refuse("an empty folder, which no release has"));
-                }
             } else if kind.is_file() {
                 self.bytes = self.bytes.saturating_add(entry.metadata().doing("looking at", &path)?.len());
                 if self.bytes > MAX_BYTES || self.files.len() == MAX_FILES {
@@ -144,8 +140,9 @@ mod tests {
         std::os::unix::fs::symlink("a", dir.join("link")).unwrap();
         assert!(read(&dir).unwrap_err().to_string().contains("neither a file nor a folder"));
         fs::remove_file(dir.join("link")).unwrap();
+        // An empty folder says nothing, and version control does not keep it.
         fs::create_dir(dir.join("empty")).unwrap();
-        assert!(read(&dir).unwrap_err().to_string().contains("empty folder"));
+        assert_eq!(read(&dir).unwrap(), files(&[("a", "1")]));
         assert!(read(&tmp.path().join("absent")).is_err());
     }
 }
