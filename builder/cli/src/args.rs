@@ -1,5 +1,6 @@
 //! The command line: verbs, options and their help texts.
 
+mod diff;
 mod measure;
 mod pack;
 mod release;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use diff::{DiffArgs, ReproduceArgs};
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use pack::PackArgs;
 pub(crate) use release::{
@@ -46,6 +48,8 @@ pub(crate) enum Verb {
     Pack(PackArgs),
     Measure(MeasureArgs),
     Explain(ExplainArgs),
+    Diff(DiffArgs),
+    Reproduce(ReproduceArgs),
     Run(RunArgs),
     Root(RootArgs),
     Verify(VerifyArgs),

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Verb::Pack(args) => commands::pack::run(args, &reporter),
         Verb::Measure(args) => commands::measure::run(args),
         Verb::Explain(args) => commands::explain::run(args),
+        Verb::Diff(args) => commands::diff::run(args),
+        Verb::Reproduce(args) => commands::reproduce::run(args, &reporter),
         Verb::Run(args) => commands::run::run(args, &reporter),
         Verb::Root(args) => commands::root::run(args, &reporter),
         Verb::Verify(args) => commands::verify::run(args),

@@ -11,6 +11,7 @@
 //! | [`build`] | the whole way, and the assembly of what the actions made |
 //! | [`bill`] | bill of materials, provenance, source archive |
 //! | [`source`] | the files of the source tree that a build reads |
+//! | [`reproduce`] | building a release again from its own sources |
 //! | [`check`] | the same again under other conditions |
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`guest`] | the evidence of a booted image |
@@ -35,6 +36,7 @@ pub mod pin;
 pub mod progress;
 pub mod project;
 pub mod recipes;
+pub mod reproduce;
 pub mod roots;
 pub mod runner;
 pub mod source;

@@ -3,13 +3,15 @@
 pub(crate) mod build;
 mod compare;
 pub(crate) mod coverage;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod lock;
 pub(crate) mod manual;
 pub(crate) mod measure;
-pub(crate) mod release;
 pub(crate) mod pack;
+pub(crate) mod release;
+pub(crate) mod reproduce;
 pub(crate) mod root;
 pub(crate) mod run;
 pub(crate) mod terms;

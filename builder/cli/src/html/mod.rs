@@ -1,5 +1,6 @@
 //! `explain --html`: a pin as one page. Nothing in it comes from elsewhere: no script, font, picture or style sheet.
 
+pub(crate) mod diff;
 mod picture;
 
 use std::fmt::Write as _;

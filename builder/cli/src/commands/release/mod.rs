@@ -186,7 +186,7 @@ fn text(file: &Path) -> Result<String, Failure> {
 }
 
 /// A moment that was given, or now.
-fn moment(given: Option<u64>) -> Result<Moment, Failure> {
+pub(super) fn moment(given: Option<u64>) -> Result<Moment, Failure> {
     let seconds = match given {
         Some(seconds) => seconds,
         None => now()?,
