@@ -61,6 +61,11 @@ impl<B: Backend> Engine<B> {
         &self.backend
     }
 
+    /// The same, to compute with it beside the engine: only while that is idle, and sequences are to be left empty.
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
     /// Whether nothing is to be computed.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.embeddings.is_empty() && self.slots.iter().all(|slot| slot.run.is_none())
