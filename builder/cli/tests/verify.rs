@@ -89,3 +89,16 @@ fn a_tdx_quote_is_judged() {
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.ends_with("accepted (tdx, at 2025-06-20T00:00:00Z)\n"), "{text}");
 }
+
+#[test]
+fn a_pin_and_evidence_go_together() {
+    let (pin, text) = (scratch("verify-pin.json", b"{}"), scratch("verify-text.json", b"{}"));
+    assert_eq!(code(&["verify"]), 2);
+    assert_eq!(code(&["verify", "--pin", &pin]), 2, "without evidence");
+    assert_eq!(code(&["verify", "--evidence", &text]), 2, "without a pin");
+    assert_eq!(code(&["verify", "--pin", &pin, "--evidence", &text]), 3, "neither is what it should be");
+    assert_eq!(code(&["verify", "--pin", &pin, "snp", "--report", &text, "--vcek", &text]), 2, "raw evidence has no pin");
+    let output = sealstone(&["verify", "--pin", &pin, "--evidence", &text]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("verify-pin.json"), "{output:?}");
+    assert!(output.stdout.is_empty());
+}

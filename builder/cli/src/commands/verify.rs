@@ -16,6 +16,7 @@ use sealstone_release::time::Moment;
 use sealstone_release::verdict::{self, Binding, Verdict};
 
 use super::explain::load;
+use super::measure::{emit, print_json};
 use crate::args::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 use crate::exit::{Failure, Outcome, USAGE};
 
@@ -27,9 +28,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Outcome {
         Some(Verify::Tpm(args)) => (tpm(args)?, args.judge.json),
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&verdict).map_err(Failure::failed)?);
+        print_json(&verdict)?;
     } else {
-        print!("{}", verdict.to_text());
+        emit(verdict.to_text().trim_end())?;
     }
     Ok(verdict.exit_code())
 }

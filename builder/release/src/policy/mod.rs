@@ -11,7 +11,7 @@ mod tpm;
 pub use release::{RebuildPolicy, ReleasePolicy, WitnessPolicy};
 pub use snp::{SnpPolicy, TcbFloor};
 pub use tdx::{AcceptedStatus, TdxPolicy};
-pub use tpm::{KeyName, Nonce, TpmPolicy};
+pub use tpm::{KeyName, Nonce, RootCertificate, TpmPolicy};
 
 use serde::Deserialize;
 
@@ -153,6 +153,7 @@ mod tests {
             ("schema: sealstone/policy/v1\ntdx:\n  accept_status: [Fine]\n", "Fine"),
             ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['000b00']\n", "64 digits"),
             ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['0004{40 digits}']\n", "64 digits"),
+            ("schema: sealstone/policy/v1\ntpm:\n  attestation_roots: ['x']\n", "line 3"),
             ("schema: sealstone/policy/v1\n---\nschema: sealstone/policy/v1\n", "p.yaml"),
         ];
         for (text, expected) in table {
