@@ -3,11 +3,10 @@
 //! Stricter than the specification asks: base64 has one spelling, the file has one byte form (canonical JSON and a newline),
 //! and the payload type is always in-toto's. So a file can't be changed without the change being seen.
 
-use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::canonical;
 use crate::key::{KeyId, KeyKind, SigningKey, VerifierKey};
+use crate::{base64, canonical};
 
 /// The only payload type: in-toto statements (in-toto attestation framework, "Envelope").
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -79,19 +78,19 @@ impl Envelope {
         let text = std::str::from_utf8(text).map_err(|_| shape("not UTF-8"))?;
         let value = canonical::read(text).map_err(|e| EnvelopeError::Shape(e.to_string()))?;
         let document: Document = serde_json::from_value(value).map_err(|e| EnvelopeError::Shape(e.to_string()))?;
-        let base64 = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| shape("base64 that is damaged"));
+        let bytes_of = |text: &str| base64::decode(text).ok_or_else(|| shape("base64 that is damaged"));
         let mut signatures = Vec::new();
         for Line { keyid, sig } in &document.signatures {
             let key: KeyId = keyid.parse().map_err(|_| shape("a keyid that is not NAME+HASH"))?;
             if signatures.iter().any(|(earlier, _)| *earlier == key) {
                 return Err(shape("two signatures that name one key"));
             }
-            signatures.push((key, base64(sig)?));
+            signatures.push((key, bytes_of(sig)?));
         }
         if !(1..=MAX_SIGNATURES).contains(&signatures.len()) {
             return Err(shape("there must be 1 to 16 signatures"));
         }
-        let envelope = Self { payload: base64(&document.payload)?, signatures };
+        let envelope = Self { payload: bytes_of(&document.payload)?, signatures };
         if envelope.to_text() != text {
             return Err(EnvelopeError::Spelling);
         }
@@ -100,9 +99,9 @@ impl Envelope {
 
     /// The envelope as it is stored.
     pub fn to_text(&self) -> String {
-        let line = |(key, sig): &(KeyId, Vec<u8>)| serde_json::json!({"keyid": key.to_string(), "sig": BASE64.encode(sig)});
+        let line = |(key, sig): &(KeyId, Vec<u8>)| serde_json::json!({"keyid": key.to_string(), "sig": base64::encode(sig)});
         let signatures: Vec<_> = self.signatures.iter().map(line).collect();
-        let payload = BASE64.encode(&self.payload);
+        let payload = base64::encode(&self.payload);
         canonical::write(&serde_json::json!({"payload": payload, "payloadType": PAYLOAD_TYPE, "signatures": signatures})) + "\n"
     }
 

@@ -6,10 +6,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use ed25519_dalek::{SECRET_KEY_LENGTH, SIGNATURE_LENGTH, Signature, Signer as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
+
+use crate::base64;
 
 /// What a private key's text begins with, as in Go's `sumdb/note`; chosen there so that searches for leaked keys find it.
 const PRIVATE: &str = "PRIVATE+KEY+";
@@ -291,7 +293,7 @@ impl fmt::Debug for SigningKey {
 fn encode(kind: KeyKind, bytes: &[u8; 32]) -> String {
     let mut all = vec![kind.byte()];
     all.extend_from_slice(bytes);
-    BASE64.encode(&all)
+    base64::encode(&all)
 }
 
 /// `name+hash+base64`; the base64 may hold `+` as well.
@@ -300,7 +302,7 @@ fn parts(text: &str) -> Result<(KeyName, KeyKind, [u8; 4], [u8; 32]), KeyError> 
     let (Some(name), Some(hash), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
         return Err(KeyError::Shape("not three parts with `+` between"));
     };
-    let bytes = BASE64.decode(key.as_bytes()).map_err(|_| KeyError::Shape("the key is not in base64"))?;
+    let bytes = base64::decode(key).ok_or(KeyError::Shape("the key is not in base64"))?;
     let (kind, bytes) = bytes.split_first().ok_or(KeyError::Shape("the key is empty"))?;
     let kind = KeyKind::from_byte(*kind)?;
     let bytes = bytes.try_into().map_err(|_| KeyError::Shape("the key is not 32 bytes long"))?;

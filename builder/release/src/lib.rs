@@ -18,6 +18,7 @@
 //!
 //! The crate is a pure function of its arguments: no files, clock, environment or network.
 
+mod base64;
 pub mod canonical;
 pub mod dsse;
 pub mod evidence;

@@ -1,7 +1,6 @@
 //! Signed notes (C2SP signed-note v1.0.0): text, a blank line, a line per signature.
 
-use data_encoding::BASE64;
-
+use crate::base64;
 use crate::key::{KeyId, KeyKind, SigningKey, VerifierKey};
 
 /// Longer notes are refused unread. A checkpoint with a hundred post-quantum cosignatures stays below.
@@ -161,7 +160,7 @@ impl Note {
         for signature in &self.signatures {
             let mut bytes = signature.key.hash().to_vec();
             bytes.extend_from_slice(&signature.bytes);
-            out.push_str(&format!("{MARK}{} {}\n", signature.key.name(), BASE64.encode(&bytes)));
+            out.push_str(&format!("{MARK}{} {}\n", signature.key.name(), base64::encode(&bytes)));
         }
         out
     }
@@ -174,7 +173,7 @@ fn cosigned(time: u64, text: &str) -> String {
 
 fn signature(line: &str) -> Option<NoteSignature> {
     let (name, base64) = line.strip_prefix(MARK)?.split_once(' ')?;
-    let bytes = BASE64.decode(base64.as_bytes()).ok()?;
+    let bytes = base64::decode(base64)?;
     let (hash, bytes) = bytes.split_first_chunk::<4>()?;
     if bytes.is_empty() {
         return None;

@@ -1,9 +1,8 @@
 //! Checkpoints (C2SP tlog-checkpoint): a signed note that says how large a log is and what its root is.
 
-use data_encoding::BASE64;
-
 use super::TlogError;
 use super::merkle::{Hash, MAX_SIZE};
+use crate::base64;
 use crate::key::{KeyKind, SigningKey, VerifierKey};
 use crate::note::Note;
 
@@ -39,7 +38,7 @@ impl Checkpoint {
 
     /// The text of the note.
     pub fn to_text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, BASE64.encode(self.root.as_bytes()))
+        format!("{}\n{}\n{}\n", self.origin, self.size, base64::encode(self.root.as_bytes()))
     }
 
     /// A note with the log's signature.
@@ -80,7 +79,7 @@ pub(super) fn decimal(text: &str) -> Option<u64> {
 
 /// A hash in base64.
 pub(super) fn hash(text: &str) -> Option<Hash> {
-    BASE64.decode(text.as_bytes()).ok()?.try_into().ok().map(Hash::new)
+    base64::decode(text)?.try_into().ok().map(Hash::new)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Proofs that need nothing but keys (C2SP tlog-proof): checkpoint, index and hashes in one text.
 
-use data_encoding::BASE64;
-
 use super::TlogError;
 use super::checkpoint::{Checkpoint, decimal, hash};
 use super::merkle::{Hash, verify_inclusion};
+use crate::base64;
 use crate::key::{KeyKind, VerifierKey};
 use crate::note::Note;
 
@@ -68,7 +67,7 @@ impl Proof {
     pub fn to_text(&self) -> String {
         let mut text = format!("{HEADER}\nindex {}\n", self.index);
         for hash in &self.path {
-            text.push_str(&format!("{}\n", BASE64.encode(hash.as_bytes())));
+            text.push_str(&format!("{}\n", base64::encode(hash.as_bytes())));
         }
         format!("{text}\n{}", self.checkpoint.to_text())
     }
