@@ -3,13 +3,12 @@
 use std::sync::OnceLock;
 
 use p384::ecdsa::signature::Signer as _;
-use rand::SeedableRng as _;
 use rsa::pkcs8::EncodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 use x509_cert::der::Encode as _;
 use x509_cert::der::asn1::Ia5StringRef;
 
-use super::x509::{self, AT, Made, YEAR};
+use super::x509::{self, AT, Made, Numbers, YEAR};
 use crate::snp::roots::{Anchor, Root};
 use crate::snp::verify::verify_under;
 use crate::snp::{Authenticity, Product, Report};
@@ -19,7 +18,7 @@ use crate::x509::{Certificate, RevocationList};
 pub fn keys() -> &'static [rsa::RsaPrivateKey; 2] {
     static KEYS: OnceLock<[rsa::RsaPrivateKey; 2]> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let mut random = rand::rngs::StdRng::seed_from_u64(1);
+        let mut random = Numbers::new(1);
         [(); 2].map(|()| rsa::RsaPrivateKey::new(&mut random, 2048).unwrap())
     })
 }

@@ -4,8 +4,9 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use p256::ecdsa::signature::Signer as _;
-use rand::SeedableRng as _;
+use rsa::rand_core::{CryptoRng, Error, RngCore};
 use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
+use sha2::{Digest as _, Sha256};
 use x509_cert::certificate::TbsCertificate;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
@@ -27,6 +28,44 @@ const PSS: [u8; 54] =
 pub const AT: u64 = 1_700_000_000;
 /// Everything made here is valid for so long before and after, in seconds.
 pub const YEAR: u64 = 31_536_000;
+
+/// Numbers that look random and are the same in every run: SHA-256 of a seed and a counter.
+pub(super) struct Numbers {
+    seed: u64,
+    counter: u64,
+}
+
+impl Numbers {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, counter: 0 }
+    }
+}
+
+impl RngCore for Numbers {
+    fn next_u32(&mut self) -> u32 {
+        rsa::rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rsa::rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        for block in bytes.chunks_mut(32) {
+            let hash = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.counter.to_le_bytes());
+            block.copy_from_slice(&hash.finalize()[..block.len()]);
+            self.counter += 1;
+        }
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// Keys made with it are worth nothing, and are for nothing.
+impl CryptoRng for Numbers {}
 
 /// Who signs.
 #[derive(Clone, Copy)]
@@ -53,7 +92,7 @@ impl Issuer<'_> {
     fn sign(self, message: &[u8]) -> BitString {
         let signature = match self {
             Self::Rsa(key) => {
-                let mut random = rand::rngs::StdRng::seed_from_u64(2);
+                let mut random = Numbers::new(2);
                 let signer = rsa::pss::SigningKey::<rsa::sha2::Sha384>::new(key.clone());
                 signer.sign_with_rng(&mut random, message).to_vec()
             }
