@@ -37,6 +37,11 @@ pub struct Session {
 }
 
 impl Session {
+    #[cfg(test)]
+    pub(crate) fn salted(salt: [u8; 32]) -> Session {
+        Session { salt }
+    }
+
     /// 32 bytes that no other session has: what is kept for one session under it can't be found from another.
     pub fn salt(&self) -> &[u8; 32] {
         &self.salt
@@ -137,7 +142,7 @@ fn entropy() -> rustix::io::Result<Entropy> {
 }
 
 /// 32 bytes of the kernel's generator, which gives as many at once or fails (random(7)).
-fn random() -> rustix::io::Result<[u8; 32]> {
+pub(crate) fn random() -> rustix::io::Result<[u8; 32]> {
     use rustix::rand::{GetRandomFlags, getrandom};
     let mut bytes = [0; 32];
     match getrandom(&mut bytes, GetRandomFlags::empty())? {

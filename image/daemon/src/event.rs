@@ -24,6 +24,13 @@ pub enum Event {
     AcceptFailed(i32),
     /// The TPM gave a client no quote. Later ones may succeed.
     QuoteFailed(TpmError),
+    /// Something about a model's engine.
+    Engine {
+        /// The model's place in the configuration, from 0.
+        model: usize,
+        /// What.
+        event: EngineEvent,
+    },
     /// A fault in the program itself. The message is left out, because it may hold values.
     Panicked {
         /// Line of the source file, 0 when unknown.
@@ -31,6 +38,18 @@ pub enum Event {
         /// Source file, known when the program was compiled.
         file: String,
     },
+}
+
+/// What an engine did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineEvent {
+    /// Its model is loaded.
+    Ready,
+    /// It closed its socket. Its requests have failed, and so will all others until the next boot.
+    Ended,
+    /// It said what isn't of the protocol, and was given up.
+    Nonsense,
 }
 
 /// Why the daemon serves nobody. All of them end it, and then init ends the machine.
@@ -87,6 +106,14 @@ impl fmt::Display for Event {
             Event::Listening { port } => write!(f, "listening on port {port}"),
             Event::AcceptFailed(errno) => write!(f, "accept failed, errno {errno}"),
             Event::QuoteFailed(error) => write!(f, "no quote: {error}"),
+            Event::Engine { model, event } => {
+                let event = match event {
+                    EngineEvent::Ready => "ready",
+                    EngineEvent::Ended => "its engine ended",
+                    EngineEvent::Nonsense => "its engine broke the protocol and is given up",
+                };
+                write!(f, "model {model}: {event}")
+            }
             Event::Panicked { line, file } => write!(f, "panicked at {file}:{line}"),
         }
     }

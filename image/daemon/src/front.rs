@@ -9,9 +9,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
-use sealstone_config::{MeasuredConfig, Name};
+use sealstone_config::{MeasuredConfig, Model, Name};
 use serde::Serialize;
 
+use crate::api::Api;
 use crate::channel::{Channel, Inside};
 use crate::evidence::Kind;
 use crate::evidence::document::{Challenge, Nonce};
@@ -48,24 +49,28 @@ pub trait Answer: Send + Sync + 'static {
 /// The answers. All but the TPM's quotes are known before the first request.
 #[derive(Debug)]
 pub struct Front {
-    health: Bytes,
+    /// The models by name, and whether their packs are mounted.
+    models: Vec<(Name, bool)>,
     config: Bytes,
     config_sha256: String,
     evidence: Kind,
     quotes: Option<Quotes>,
     channel: Option<Arc<Channel>>,
+    api: Option<Arc<Api>>,
 }
 
 impl Front {
     /// A front for this configuration and evidence; `packs` is the folder where init mounts model packs.
     pub fn new(measured: &MeasuredConfig, evidence: Kind, packs: &Path) -> Front {
+        let mounted = |model: &Model| packs.join(model.name.as_str()).join(model.file.as_str()).is_file();
         Front {
-            health: Health::new(measured, evidence, packs).to_json(),
+            models: measured.config().models.iter().map(|model| (model.name.clone(), mounted(model))).collect(),
             config: Bytes::copy_from_slice(measured.bytes()),
             config_sha256: measured.sha256().to_string(),
             evidence,
             quotes: None,
             channel: None,
+            api: None,
         }
     }
 
@@ -77,6 +82,11 @@ impl Front {
     /// The same front, which opens `channel` to whoever asks for it.
     pub fn with_channel(self, channel: Channel) -> Front {
         Front { channel: Some(Arc::new(channel)), ..self }
+    }
+
+    /// The same front, which answers `api` inside the channel.
+    pub fn with_api(self, api: Arc<Api>) -> Front {
+        Front { api: Some(api), ..self }
     }
 
     /// The response to `method` on `path`. But for the nonce, queries aren't part of any of the API's paths, so one makes
@@ -119,7 +129,7 @@ impl Front {
     }
 
     fn healthz(&self) -> Response<Full<Bytes>> {
-        json(StatusCode::OK, self.health.clone())
+        json(StatusCode::OK, Health::new(self).to_json())
     }
 
     fn attested_config(&self) -> Response<Full<Bytes>> {
@@ -134,11 +144,16 @@ impl Front {
 }
 
 impl Answer for Front {
-    /// The same paths in the open and inside.
-    async fn answer<B>(&self, head: Parts, _: B, _: &Inside) -> Response<Body>
+    /// Inside the API, and otherwise the same paths as in the open.
+    async fn answer<B>(&self, head: Parts, body: B, inside: &Inside) -> Response<Body>
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
     {
+        if let (Inside::Channel(session), Some(api)) = (inside, &self.api) {
+            if let Some(response) = api.answer(&head, body, session).await {
+                return response;
+            }
+        }
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
         self.open(&head.method, path).await.map(BodyExt::boxed_unsync)
     }
@@ -153,7 +168,7 @@ impl Answer for Front {
 struct Health<'a> {
     status: &'static str,
     evidence: Kind,
-    stages: [Stage; 4],
+    stages: Vec<Stage>,
     models: Vec<ModelHealth<'a>>,
 }
 
@@ -170,22 +185,34 @@ struct ModelHealth<'a> {
 }
 
 impl<'a> Health<'a> {
-    /// The front starts after init has done its part, so three stages are behind us; packs may be missing if optional.
-    fn new(measured: &'a MeasuredConfig, evidence: Kind, packs: &Path) -> Health<'a> {
-        let models: Vec<_> = measured
-            .config()
-            .models
-            .iter()
-            .map(|m| {
-                let present = packs.join(m.name.as_str()).join(m.file.as_str()).is_file();
-                ModelHealth { name: &m.name, state: if present { "mounted" } else { "missing" } }
-            })
-            .collect();
-        let complete = models.iter().all(|m| m.state == "mounted");
-        let ready = |name| Stage { name, state: "ready" };
-        let packs = Stage { name: "packs", state: if complete { "ready" } else { "degraded" } };
-        let status = if complete { "ready" } else { "degraded" };
-        Health { status, evidence, stages: [ready("config"), ready("network"), packs, ready("evidence")], models }
+    /// The front starts after init has done its part, so three stages are behind us; packs may be missing if optional. Where
+    /// there are engines, one that has ended can't come back.
+    fn new(front: &'a Front) -> Health<'a> {
+        let state = |(index, (name, mounted)): (usize, &'a (Name, bool))| {
+            let state = match (mounted, &front.api) {
+                (false, _) => "missing",
+                (true, None) => "mounted",
+                (true, Some(api)) => api.state(index),
+            };
+            ModelHealth { name, state }
+        };
+        let models: Vec<_> = front.models.iter().enumerate().map(state).collect();
+        let any = |state| models.iter().any(|model| model.state == state);
+        let packs = if any("missing") { "degraded" } else { "ready" };
+        let engines = if any("unavailable") { "degraded" } else { "ready" };
+        let engines = if any("loading") { "loading" } else { engines };
+        let mut stages: Vec<_> = ["config", "network"].map(|name| Stage { name, state: "ready" }).into();
+        stages.push(Stage { name: "packs", state: packs });
+        stages.push(Stage { name: "evidence", state: "ready" });
+        if front.api.is_some() && !models.is_empty() {
+            stages.push(Stage { name: "engines", state: engines });
+        }
+        let status = match (packs, engines) {
+            (_, "loading") => "loading",
+            ("ready", "ready") => "ready",
+            _ => "degraded",
+        };
+        Health { status, evidence: front.evidence, stages, models }
     }
 
     fn to_json(&self) -> Bytes {
@@ -276,7 +303,7 @@ mod tests {
 
     #[test]
     fn health_names_every_model() {
-        let health: serde_json::Value = serde_json::from_slice(&front().health).unwrap();
+        let health: serde_json::Value = serde_json::from_slice(&Health::new(&front()).to_json()).unwrap();
         let states = serde_json::json!([{"name": "src", "state": "mounted"}, {"name": "zzz", "state": "missing"}]);
         assert_eq!(health["models"], states);
         assert_eq!(health["status"], "degraded");

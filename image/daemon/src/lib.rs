@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod api;
 pub mod channel;
 pub mod confine;
 pub mod event;

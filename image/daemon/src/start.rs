@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use sealstone_config::MeasuredConfig;
 
+use crate::api::{self, engine};
 use crate::channel::{self, Channel, Source};
 use crate::confine;
 use crate::event::{self, Event, Refusal};
@@ -30,6 +31,8 @@ pub fn run() -> Result<Infallible, Refusal> {
         return Err(Refusal::Privileged);
     }
     let measured = read_config(Path::new(sealstone_config::PATH))?;
+    // Before anything else is opened: a descriptor that wasn't inherited would have its number.
+    let sockets: Vec<_> = (engine::FIRST_SOCKET..).take(measured.config().models.len()).map(engine::inherited).collect();
     let sources = Sources::system();
     let evidence = sources.choose(measured.config().attestation).ok_or(Refusal::NoEvidence)?;
     event::log(&Event::Evidence(evidence));
@@ -51,6 +54,12 @@ pub fn run() -> Result<Infallible, Refusal> {
         }
         Kind::Insecure => front = front.with_channel(channel(Source::Insecure(document::insecure(&measured)))?),
         Kind::SevSnp | Kind::Tdx => {}
+    }
+    {
+        let _inside = runtime.enter();
+        if let Some(api) = api::attach(&measured, sockets) {
+            front = front.with_api(api);
+        }
     }
 
     // The TPM isn't among the files that stay reachable: it is open.

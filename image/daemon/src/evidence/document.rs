@@ -115,7 +115,7 @@ pub fn insecure(measured: &MeasuredConfig) -> Bytes {
 }
 
 /// Base64 with padding (RFC 4648 section 4).
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |bits: u32, shift: u32| {
         let index = usize::try_from(bits >> shift & 63).unwrap_or_default();
