@@ -11,6 +11,8 @@ mod tpm;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -18,14 +20,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealstone_config::MeasuredConfig;
+use sealstone_daemon::api;
 use sealstone_daemon::channel::{Channel, Limits as ChannelLimits, Source};
 use sealstone_daemon::confine::{ConfineError, confine};
 use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::Front;
 use sealstone_daemon::server::{self, Limits};
+use sealstone_protocol::{Decoder, Done, Facts, Finish, Order, Report, RequestId, Token, Usage, encode};
 
-const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"m.gguf","name":"m","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
 /// Tells the child what to do once it is confined. Only this test program reads it; the daemon has no environment.
 const ORDER: &str = "SEALSTONE_TEST_CONFINED";
@@ -42,7 +46,10 @@ fn main() {
 }
 
 fn a_confined_front_serves() {
-    let Some((mut child, port)) = start("serve") else { return };
+    let (front, engine) = UnixStream::pair().unwrap();
+    // Before the front is there: hello waits in the socket, as it may in the image.
+    let engine = std::thread::spawn(move || play_engine(engine));
+    let Some((mut child, port)) = start("serve", OwnedFd::from(front).into()) else { return };
     for _ in 0..50 {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -52,6 +59,11 @@ fn a_confined_front_serves() {
         assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
     }
     sessions(port);
+    completions(port);
+    engine.join().unwrap();
+    let mut session = peer::Peer::session(([127, 0, 0, 1], port).into(), 200);
+    ask(&mut session, false);
+    assert!(session.until("\"code\"").contains("503 Service Unavailable"), "the engine's end is found, and nothing else ends");
     assert_eq!(child.try_wait().unwrap(), None, "it is still there");
     println!("confined: serves");
     child.kill().unwrap();
@@ -84,20 +96,85 @@ fn sessions(port: u16) {
     session.until("\"stages\"");
 }
 
+/// Requests that the engine answers, in one piece and as streams, and one that is cancelled.
+fn completions(port: u16) {
+    let address = ([127, 0, 0, 1], port).into();
+    for entropy in 100..104 {
+        let mut session = peer::Peer::session(address, entropy);
+        ask(&mut session, false);
+        let reply = session.until("total_tokens");
+        assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.contains(&"x".repeat(LONG)), "{reply}");
+        ask(&mut session, true);
+        let reply = session.until("[DONE]");
+        assert!(reply.contains("text/event-stream") && reply.contains("xxx"), "{reply}");
+    }
+    let mut session = peer::Peer::session(address, 104);
+    ask(&mut session, true);
+    session.until("data: ");
+}
+
+fn ask(session: &mut peer::Session, stream: bool) {
+    // Long enough that it takes several records, and several writes to the engine.
+    let body = format!(r#"{{"model":"m","prompt":"{}","stream":{stream}}}"#, "p".repeat(500_000));
+    let request = format!("POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    request.as_bytes().chunks(60_000).for_each(|piece| session.say(piece));
+}
+
+/// Tokens of a reply.
+const LONG: usize = 500;
+
+/// Says hello, answers eight requests, begins the ninth, waits until it is cancelled, and goes.
+fn play_engine(mut socket: UnixStream) {
+    let facts = Facts {
+        name: "m".into(),
+        context: 4096,
+        sequences: 1,
+        width: 0,
+        vocabulary: 10,
+        parameters: 1,
+        begin: String::new(),
+        end: String::new(),
+        template: None,
+    };
+    socket.write_all(&encode(&Report::Hello(Box::new(facts))).unwrap()).unwrap();
+    let mut decoder = Decoder::new();
+    let mut order = || loop {
+        if let Some(order) = decoder.message().unwrap() {
+            return order;
+        }
+        let mut bytes = [0; 65536];
+        match (&socket).read(&mut bytes).unwrap() {
+            0 => panic!("the front closed the socket"),
+            count => decoder.push(&bytes[..count]),
+        }
+    };
+    let token = |id: RequestId| encode(&Report::Token(Token { id, text: b"x".into(), logprobs: None })).unwrap();
+    for _ in 0..8 {
+        let Order::Generate(request) = order() else { panic!("no request") };
+        (0..LONG).for_each(|_| (&socket).write_all(&token(request.id)).unwrap());
+        let usage = Usage { prompt: 1, cached: 0, reply: 500 };
+        let done = Done { id: request.id, text: Vec::new(), finish: Finish::End, usage };
+        (&socket).write_all(&encode(&Report::Done(done)).unwrap()).unwrap();
+    }
+    let Order::Generate(request) = order() else { panic!("no request") };
+    (&socket).write_all(&token(request.id)).unwrap();
+    assert_eq!(order(), Order::Cancel(request.id));
+}
+
 fn what_serving_does_not_need_kills() {
     const SIGSYS: i32 = 31;
     for order in ["open", "exec", "socket", "fork", "executable-memory"] {
-        let Some((mut child, _)) = start(order) else { return };
+        let Some((mut child, _)) = start(order, Stdio::null()) else { return };
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(SIGSYS), "{order}: {status}");
         println!("confined: {order} kills");
     }
 }
 
-/// Starts this program as the child with an order. `None` when this host can't confine.
-fn start(order: &str) -> Option<(Child, u16)> {
+/// Starts this program as the child with an order; its input is its engine's socket. `None` when this host can't confine.
+fn start(order: &str, input: Stdio) -> Option<(Child, u16)> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(ORDER, order).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env(ORDER, order).stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let port = lines.by_ref().map(|l| l.unwrap()).find_map(|line| match line.strip_prefix("child: ") {
@@ -128,7 +205,11 @@ fn child(order: &str) {
     let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
     let quoter = runtime.block_on(Quoter::new(tpm::FakeTpm::unchecked(Duration::from_millis(1)), &measured, b"log")).unwrap();
     let channel = Channel::new(Source::Tpm(quoter.start()), ChannelLimits::DEFAULT).unwrap();
-    let front = Arc::new(Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")).with_channel(channel));
+    let mut front = Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")).with_channel(channel);
+    if let Some(api) = api::attach(&measured, vec![api::engine::inherited(0)]) {
+        front = front.with_api(api);
+    }
+    let front = Arc::new(front);
     match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")]) {
         Ok(()) => eprintln!("child: {port}"),
         Err(ConfineError::Landlock) => return eprintln!("child: {UNSUPPORTED}"),
