@@ -140,3 +140,33 @@ pub(crate) fn list(items: &[String]) -> String {
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_is_said_only_of_all() {
+        let moved = |profile: &str, tee: &str, register: &str| Moved {
+            profile: profile.into(),
+            tee: tee.into(),
+            register: register.into(),
+            through: BTreeSet::new(),
+        };
+        let counts = BTreeMap::from([
+            (("sev-snp".to_owned(), "launch".to_owned()), 2),
+            (("tdx".to_owned(), "rtmr1".to_owned()), 1),
+            (("tpm2".to_owned(), "pcr4".to_owned()), 2),
+        ]);
+        let all = [
+            moved("tpm-disk", "tpm2", "pcr4"),
+            moved("snp-rome", "sev-snp", "launch"),
+            moved("tdx", "tdx", "rtmr1"),
+            moved("snp-milan", "sev-snp", "launch"),
+        ];
+        let words = |list: &[&Moved]| in_words(list, &counts);
+        assert_eq!(words(&all.iter().collect::<Vec<_>>()), "every SNP digest, RTMR1 and PCR 4 (tpm-disk)");
+        assert_eq!(words(&[&all[1]]), "the SNP digest (snp-rome)");
+        assert_eq!(words(&[]), "");
+    }
+}

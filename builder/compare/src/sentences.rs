@@ -42,7 +42,8 @@ pub(crate) fn of(report: &Report) -> Vec<String> {
     }
     if sentences.is_empty() {
         let names: Vec<String> = report.artefacts.iter().map(|artefact| artefact.name.clone()).collect();
-        sentences.push(format!("{} differ, and what is at hand does not say why.", capital(&list(&names))));
+        let verb = if names.len() == 1 { "differs" } else { "differ" };
+        sentences.push(format!("{} {verb}, and what is at hand does not say why.", list(&names)));
     }
     match (sentences.as_mut_slice(), unexplained.is_empty()) {
         ([only], true) => *only = format!("{}; nothing else moved.", only.trim_end_matches('.')),
