@@ -59,6 +59,8 @@ fn read(socket: BorrowedFd<'_>, to: &SyncSender<Read>) -> Result<(), End> {
             Ok(0) => return Err(End::Front),
             Ok(count) => count,
             Err(rustix::io::Errno::INTR) => continue,
+            // What a front that leaves with reports unread looks like.
+            Err(rustix::io::Errno::CONNRESET) => return Err(End::Front),
             Err(error) => return Err(End::Socket(error.into())),
         };
         decoder.push(buffer.get(..count).unwrap_or_default());
@@ -99,7 +101,7 @@ pub fn send(socket: BorrowedFd<'_>, reports: &mut Vec<Report>) -> Result<(), End
         match rustix::io::write(socket, rest) {
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::PIPE) => return Err(End::Front),
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Err(End::Front),
             Err(error) => return Err(End::Socket(error.into())),
         }
     }
