@@ -1,10 +1,11 @@
-# Builds init and daemon, the two programs of an image: static, for one ISA level, with the list of their crates inside.
+# Builds init, daemon and engine, the programs of an image: static, for one ISA level, with the list of their crates inside.
 #
 # In:   /build/image/            the workspace of image/ (with tools/, whose lock names cargo-auditable and what it needs)
 #       /build/vendor/           every crate of image/Cargo.lock and image/tools/Cargo.lock, as a cargo directory source
 #       ISA                      x86-64-v2 | x86-64-v3 | x86-64-v4
-# Out:  /out/init /out/daemon
-# Debian packages: rustc-web cargo-web libstd-rust-web-dev gcc libc6-dev binutils dash coreutils grep mawk
+# Out:  /out/init /out/daemon /out/engine
+# Debian packages: rustc-web cargo-web libstd-rust-web-dev gcc g++ libc6-dev binutils dash coreutils grep gawk make
+#                  cmake libclang1-19 (of which bindgen reads llama.cpp's headers)
 
 export LC_ALL=C TZ=UTC
 umask 022
@@ -45,21 +46,34 @@ awk 'BEGIN { RS = ""; ORS = "\n\n" }
      { print }' /build/image/tools/Cargo.lock > "$tool/Cargo.lock"
 (cd "$tool" && cargo build --locked --jobs "$JOBS" --target-dir /build/target-tool)
 
-echo "== init and daemon for $ISA"
+echo "== init, daemon and engine for $ISA"
 # These flags reach only what is built for the target, not build scripts and macros, because --target is given.
 rustflags="-C target-cpu=$ISA -C target-feature=+crt-static -C relocation-model=pie"
 rustflags="$rustflags -C link-arg=-Wl,--build-id=none"
 # Relative relocations as a bitmap (DT_RELR, which glibc 2.36 reads in static programs as well): 40 KiB less each.
 rustflags="$rustflags -C link-arg=-Wl,-z,pack-relative-relocs"
 rustflags="$rustflags --remap-path-prefix=/build/vendor=vendor --remap-path-prefix=/build/image=image"
+
+# llama.cpp, which llama-cpp-sys-2 builds with cmake. Its build script turns target-cpu into -march, and every variable
+# called CMAKE_* or GGML_* into a definition; there is no other.
+export CMAKE_BUILD_PARALLEL_LEVEL="$JOBS"
+# No search for programs that would change what is built, and no compiler cache.
+export GGML_CCACHE=OFF GGML_NATIVE=OFF
+cflags="-ffile-prefix-map=/build=. -ffile-prefix-map=/build/vendor=vendor"
+export CFLAGS_x86_64_unknown_linux_gnu="$cflags" CXXFLAGS_x86_64_unknown_linux_gnu="$cflags"
+# bindgen finds libclang here, and the few headers that belong to the compiler (stddef.h and the like) with gcc, because
+# clang's would be one more package.
+export LIBCLANG_PATH=/usr/lib/x86_64-linux-gnu
+export BINDGEN_EXTRA_CLANG_ARGS="-isystem $(gcc -print-file-name=include)"
+
 cd /build/image
 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$rustflags" CARGO_INCREMENTAL=0 \
     PATH="/build/target-tool/debug:$PATH" \
     cargo auditable build --locked --release --jobs "$JOBS" --target "$target" --target-dir /build/target \
-    --package sealstone-init --package sealstone-daemon
+    --package sealstone-init --package sealstone-daemon --package sealstone-engine --features sealstone-engine/llama
 
 echo "== checks"
-for program in init daemon; do
+for program in init daemon engine; do
     file=/build/target/$target/release/$program
     [ -s "$file" ] || die "$program was not built"
     readelf --file-header --wide "$file" | grep -q 'Type: *DYN (Position-Independent' || die "$program is not a static-pie"
