@@ -1,6 +1,7 @@
 //! The command line: verbs, options and their help texts.
 
 mod diff;
+mod client;
 mod measure;
 mod pack;
 mod release;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use diff::{DiffArgs, ReproduceArgs};
+pub(crate) use client::{ChatArgs, ProxyArgs, TrustArgs};
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use pack::PackArgs;
 pub(crate) use release::{
@@ -53,6 +55,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     Root(RootArgs),
     Verify(VerifyArgs),
+    Chat(ChatArgs),
+    Proxy(ProxyArgs),
     Release(ReleaseArgs),
     Doctor(DoctorArgs),
     #[command(hide = true)]

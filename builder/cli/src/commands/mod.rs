@@ -1,6 +1,8 @@
 //! One module a verb: arguments to calls, results to text or JSON.
 
 pub(crate) mod build;
+pub(crate) mod chat;
+mod client;
 mod compare;
 pub(crate) mod coverage;
 pub(crate) mod diff;
@@ -12,6 +14,7 @@ pub(crate) mod measure;
 pub(crate) mod pack;
 pub(crate) mod release;
 pub(crate) mod reproduce;
+pub(crate) mod proxy;
 pub(crate) mod root;
 pub(crate) mod run;
 pub(crate) mod terms;
