@@ -32,7 +32,7 @@ use hyper::{Method, Response, StatusCode};
 use sealstone_config::MeasuredConfig;
 use sealstone_protocol::{Order, Prompt, RequestId, Salt};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 
 use self::chat::Chat;
@@ -50,7 +50,8 @@ use crate::front::Body;
 pub struct Limits {
     /// Bytes of a body. A prompt of the protocol's limit fits, unless most of it is escaped.
     pub body: usize,
-    /// Bytes of all bodies that are being received, together.
+    /// Bytes of all bodies together, from the receiving until the engine is done with the request: what orders that wait to
+    /// be written may hold.
     pub bodies: usize,
     /// From the head of a request to the end of its body.
     pub body_time: Duration,
@@ -68,7 +69,7 @@ pub struct Api {
     fingerprint: String,
     limits: Limits,
     /// A permit a byte that may still be received.
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// A model of the configuration.
@@ -89,7 +90,12 @@ impl Api {
             root: model.root.to_string(),
             client: clients.next().unwrap_or_else(|| Client::absent(index)),
         });
-        Api { models: models.collect(), fingerprint: measured.sha256().to_string(), limits, room: Semaphore::new(limits.bodies) }
+        Api {
+            models: models.collect(),
+            fingerprint: measured.sha256().to_string(),
+            limits,
+            room: Arc::new(Semaphore::new(limits.bodies)),
+        }
     }
 
     /// What the engine of model `index` can do now, as `/healthz` says it.
@@ -139,10 +145,11 @@ impl Api {
     where
         B: hyper::body::Body<Data = Bytes>,
     {
-        let Chat { asked, messages, logprobs } = Chat::parse(&self.receive(head, body).await?)?;
+        let (bytes, room) = self.receive(head, body).await?;
+        let Chat { asked, messages, logprobs } = Chat::parse(&bytes)?;
         let facts = self.model(&asked.model)?.client.facts()?;
         let prompt = template::render(&facts, &messages).map_err(chat::refused)?;
-        let work = Work { kind: Kind::Chat, input: "messages", asked, prompt, logprobs };
+        let work = Work { kind: Kind::Chat, input: "messages", asked, prompt, logprobs, room };
         self.generate(work, session).await
     }
 
@@ -150,21 +157,23 @@ impl Api {
     where
         B: hyper::body::Body<Data = Bytes>,
     {
-        let Completion { asked, prompt, logprobs } = Completion::parse(&self.receive(head, body).await?)?;
-        self.generate(Work { kind: Kind::Text, input: "prompt", asked, prompt, logprobs }, session).await
+        let (bytes, room) = self.receive(head, body).await?;
+        let Completion { asked, prompt, logprobs } = Completion::parse(&bytes)?;
+        self.generate(Work { kind: Kind::Text, input: "prompt", asked, prompt, logprobs, room }, session).await
     }
 
     async fn embeddings<B>(&self, head: &Parts, body: B) -> Result<Response<Body>, ApiError>
     where
         B: hyper::body::Body<Data = Bytes>,
     {
-        let request = Embeddings::parse(&self.receive(head, body).await?)?;
+        let (bytes, _room) = self.receive(head, body).await?;
+        let request = Embeddings::parse(&bytes)?;
         let client = &self.model(&request.model)?.client;
         Ok(json_response(StatusCode::OK, &request.answer(client).await?))
     }
 
     async fn generate(&self, work: Work, session: &Session) -> Result<Response<Body>, ApiError> {
-        let Work { kind, input, asked, prompt, logprobs } = work;
+        let Work { kind, input, asked, prompt, logprobs, room } = work;
         let client = &self.model(&asked.model)?.client;
         let facts = client.facts()?;
         let random = crate::channel::random().map_err(|_| ApiError::internal())?;
@@ -174,7 +183,7 @@ impl Api {
         if order.prompt.check().is_err() {
             return Err(ApiError::failure(sealstone_protocol::Failure::TooLong, input));
         }
-        let replies = client.order(|id| Order::Generate(Box::new(sealstone_protocol::Generate { id, ..order })))?;
+        let replies = client.order(|id| Order::Generate(Box::new(sealstone_protocol::Generate { id, ..order })), room)?;
         match delivery {
             Delivery::Whole => Ok(json_response(StatusCode::OK, &stream::whole(replies, shape, input).await?)),
             Delivery::Stream { usage } => stream::events(replies, shape, usage, input).await,
@@ -192,7 +201,7 @@ impl Api {
     }
 
     /// The whole body, within its bounds.
-    async fn receive<B>(&self, head: &Parts, body: B) -> Result<Vec<u8>, ApiError>
+    async fn receive<B>(&self, head: &Parts, body: B) -> Result<(Vec<u8>, Room), ApiError>
     where
         B: hyper::body::Body<Data = Bytes>,
     {
@@ -204,12 +213,12 @@ impl Api {
     }
 
     /// Each byte takes room when it has come, so that a client who announces much and sends little takes little.
-    async fn collect<B>(&self, body: B) -> Result<Vec<u8>, ApiError>
+    async fn collect<B>(&self, body: B) -> Result<(Vec<u8>, Room), ApiError>
     where
         B: hyper::body::Body<Data = Bytes>,
     {
         let (mut body, mut bytes) = (pin!(body), Vec::new());
-        let mut room: Vec<SemaphorePermit<'_>> = Vec::new();
+        let mut room: Room = None;
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|_| ApiError::request("incomplete_body", "the body ended early"))?;
             let Ok(data) = frame.into_data() else { continue };
@@ -217,14 +226,14 @@ impl Api {
                 return Err(ApiError::too_large(self.limits.body));
             }
             let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            let permit = self.room.try_acquire_many(length).map_err(|_| ApiError::busy())?;
-            match room.last_mut() {
+            let permit = Arc::clone(&self.room).try_acquire_many_owned(length).map_err(|_| ApiError::busy())?;
+            match &mut room {
                 Some(all) => all.merge(permit),
-                None => room.push(permit),
+                None => room = Some(permit),
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(bytes)
+        Ok((bytes, room))
     }
 }
 
@@ -236,7 +245,11 @@ struct Work {
     asked: Asked,
     prompt: Prompt,
     logprobs: Option<u32>,
+    room: Room,
 }
+
+/// What a body takes of [`Limits::bodies`]; `None` if it is empty.
+type Room = Option<OwnedSemaphorePermit>;
 
 /// What a path is for.
 enum Action<'a> {

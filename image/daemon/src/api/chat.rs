@@ -84,6 +84,8 @@ fn message(item: Value, place: &str) -> Result<Message, ApiError> {
     for empty in ["refusal", "annotations", "tool_calls", "audio", "function_call"] {
         fields.only(empty, &[json!([]), json!("")])?;
     }
+    // What OpenAI's clients themselves made of the content.
+    fields.ignore(&["parsed"]);
     fields.end()?;
     Ok(Message { role, name, content })
 }

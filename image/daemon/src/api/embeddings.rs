@@ -62,7 +62,7 @@ impl Embeddings {
         }
         let (mut data, mut tokens) = (Vec::new(), 0_u64);
         for inputs in self.inputs.chunks(AT_ONCE) {
-            let order = |prompt: &Prompt| client.order(|id| Order::Embed(Embed { id, prompt: prompt.clone() }));
+            let order = |prompt: &Prompt| client.order(|id| Order::Embed(Embed { id, prompt: prompt.clone() }), None);
             let waiting: Result<Vec<_>, _> = inputs.iter().map(order).collect();
             for mut replies in waiting? {
                 let embedding = match replies.next().await? {

@@ -108,6 +108,8 @@ struct Pending {
     reports: Option<mpsc::Sender<Report>>,
     /// Given back when this is dropped.
     _place: OwnedSemaphorePermit,
+    /// So is this: what the request takes of something that others share.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Client {
@@ -145,17 +147,17 @@ impl Client {
         }
     }
 
-    /// Gives the engine an order, which must bear the id that it is made with.
+    /// Gives the engine an order, which must bear the id that it is made with. `room` is given back after the last report.
     ///
     /// # Errors
     /// Then the engine hasn't got it.
-    pub fn order(&self, make: impl FnOnce(RequestId) -> Order) -> Result<Replies, Refused> {
+    pub fn order(&self, make: impl FnOnce(RequestId) -> Order, room: Option<OwnedSemaphorePermit>) -> Result<Replies, Refused> {
         self.facts()?;
         let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Refused::Busy)?;
         let id = RequestId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let frame = encode(&make(id)).map_err(|_| Refused::Unencodable)?;
         let (send, reports) = mpsc::channel(self.0.limits.reports);
-        self.0.table().requests.insert(id.0, Pending { reports: Some(send), _place: place });
+        self.0.table().requests.insert(id.0, Pending { reports: Some(send), _place: place, _room: room });
         // From here on dropping it tidies up.
         let deadline = Box::pin(tokio::time::sleep(self.0.limits.time));
         let replies = Replies { id, reports, deadline, shared: Arc::clone(&self.0), ended: false };

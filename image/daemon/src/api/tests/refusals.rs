@@ -306,3 +306,82 @@ fn time_and_slowness_end_a_request() {
         assert_eq!(events.last().unwrap()["error"]["code"], "client_too_slow");
     });
 }
+
+#[test]
+fn bodies_share_their_room_until_the_engine_is_done() {
+    run(async {
+        let (client, mut mock) = silent(engine::Limits::DEFAULT);
+        mock.hello(facts()).await;
+        until(|| matches!(client.state(), State::Ready(_))).await;
+        let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+        let body = hello().to_string();
+        let bodies = body.len() * 3 / 2;
+        let api = std::sync::Arc::new(Api::new(&measured, vec![client], Limits { bodies, ..Limits::DEFAULT }));
+        let other = std::sync::Arc::clone(&api);
+        let first = tokio::spawn(async move { post(&other, CHAT, &hello()).await.status().as_u16() });
+        let id = mock.generate().await.id;
+        assert_eq!(error(post(&api, CHAT, &hello()).await).await, (429, "queue_full".into(), None));
+        mock.done(id, b"x", Finish::End).await;
+        assert_eq!(first.await.unwrap(), 200);
+        let waiting = tokio::time::timeout(Duration::from_millis(100), post(&api, CHAT, &hello())).await;
+        assert!(waiting.is_err(), "it is with the engine");
+    });
+}
+
+#[test]
+fn no_body_makes_a_parser_panic() {
+    type Parse = fn(&[u8]) -> bool;
+    let chat: Parse = |body| match super::super::chat::Chat::parse(body) {
+        Ok(chat) => super::super::template::render(&facts(), &chat.messages).is_ok(),
+        Err(_) => false,
+    };
+    let text: Parse = |body| super::super::completions::Completion::parse(body).is_ok();
+    let embed: Parse = |body| super::super::embeddings::Embeddings::parse(body).is_ok();
+    let shared = json!({
+        "model": "alpha", "logit_bias": {"1": -2.5}, "stop": ["x"], "seed": i64::MIN, "top_k": 3, "max_tokens": 1,
+        "temperature": 0.5, "stream": true, "stream_options": {"include_usage": true},
+        "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}},
+    });
+    let messages =
+        json!([{"role": "user", "content": [{"type": "text", "text": "a\u{fdd0}🦭"}]}, {"role": "user", "content": "b"}]);
+    let table = [
+        (with(shared.clone(), json!({"messages": messages})), chat),
+        (with(shared, json!({"prompt": [1, 2], "logprobs": 2})), text),
+        (json!({"model": "alpha", "input": ["a", [1]], "encoding_format": "base64", "dimensions": 3}), embed),
+    ];
+    for (good, parse) in table {
+        let good = good.to_string().into_bytes();
+        assert!(parse(&good));
+        let accepted = (0..5_000).zip(mutations(&good)).filter(|(_, body)| parse(body)).count();
+        assert!((10..4_990).contains(&accepted), "{accepted} accepted: the changes test nothing");
+    }
+}
+
+/// `good` with a few bytes changed, differently each time.
+fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    // A fixed sequence (xorshift), so that a failure comes again.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    let spice = br#"{}[]",:0-9e.nulltruefalse\u0"#;
+    std::iter::repeat_with(move || {
+        let mut body = good.to_vec();
+        for _ in 0..=random(3) {
+            let at = random(body.len());
+            match random(4) {
+                0 => body[at] = spice[random(spice.len())],
+                1 => drop(body.remove(at)),
+                2 => body.insert(at, spice[random(spice.len())]),
+                _ => {
+                    let end = (at + random(12)).min(body.len());
+                    drop(body.drain(at..end));
+                }
+            }
+        }
+        body
+    })
+}
