@@ -11,7 +11,8 @@ import struct
 import subprocess
 import sys
 
-HELLO, TOKEN, DONE, FAILED = 129, 130, 131, 134
+HELLO, TOKEN, DONE, EMBEDDING, TOKENS, FAILED = 129, 130, 131, 132, 133, 134
+TOO_LONG = 0
 QUESTION = "<|im_start|>user\nWhat is a stone?<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -50,11 +51,16 @@ def text(string):
     return struct.pack("<I", len(string.encode())) + string.encode()
 
 
-def generate(number, prompt, most):
-    """The likeliest tokens, nothing asked beyond: kind 1, fields in the order of `Generate`."""
-    segment = struct.pack("<BI", 0, 1) + text(prompt) + b"\1" + b"\1"
+def prompt(string):
+    """One segment that may name special tokens, behind the model's first token."""
+    return struct.pack("<BI", 0, 1) + text(string) + b"\1" + b"\1"
+
+
+def generate(number, string, most, constraint=0):
+    """The likeliest tokens: kind 1, fields in the order of `Generate`."""
     sampling = struct.pack("<IfffIfffI", 0, 1, 0, 0, 0, 1, 0, 0, 0)
-    return struct.pack("<Q", number) + bytes(16) + segment + struct.pack("<I", most) + sampling + b"\0" + struct.pack("<I", 0) + b"\0\0"
+    head = struct.pack("<Q", number) + bytes(16) + prompt(string) + struct.pack("<I", most)
+    return head + sampling + bytes([constraint]) + struct.pack("<I", 0) + b"\0\0"
 
 
 def reply(engine, number):
@@ -85,6 +91,32 @@ def main():
         assert engine.end() == 0, "a front that leaves is no failure"
     assert len(replies) == 1, replies
     print("reply:", replies.pop().decode())
+
+    # What else the confinement must leave room for: grammars, embeddings, long texts, and more requests than sequences.
+    engine = Engine(program, model)
+    assert engine.frame()[0] == HELLO
+    engine.send(1, generate(1, QUESTION, 60, constraint=1))
+    said = reply(engine, 1)
+    assert said.startswith(b"{"), said
+    engine.send(2, struct.pack("<Q", 2) + prompt("stone " * 2000))
+    kind, body = engine.frame()
+    assert kind == EMBEDDING and struct.unpack("<I", body[8:12])[0] == 256, kind
+    engine.send(3, struct.pack("<Q", 3) + prompt("é" * 100_000))
+    kind, body = engine.frame()
+    assert kind == TOKENS and struct.unpack("<I", body[8:12])[0] == 200_000, kind
+    engine.send(1, generate(4, "x" * 1_000_000, 5))
+    kind, body = engine.frame()
+    assert kind == FAILED and body[8] == TOO_LONG, kind
+    for number in range(10, 40):
+        engine.send(1, generate(number, "stone " * number * 20, 20))
+    open_requests = set(range(10, 40))
+    while open_requests:
+        kind, body = engine.frame()
+        assert kind in (TOKEN, DONE), (kind, engine.process.poll())
+        if kind == DONE:
+            open_requests.remove(struct.unpack("<Q", body[:8])[0])
+    assert engine.end() == 0
+    print("grammar, embedding, long texts, 30 requests at once: fine")
 
     for what, garbage in (("kind", b"\1\0\0\0\x63"), ("length", b"\xff\xff\xff\xff"), ("field", b"\2\0\0\0\4\0")):
         engine = Engine(program, model)

@@ -45,13 +45,17 @@ pub fn before_loading(pack: &Path) -> Result<(), ConfineError> {
         Ok(RulesetStatus::FullyEnforced) => {}
         _ => return Err(ConfineError::Landlock),
     }
-    install(no_new_kind_of_thread())?;
+    // `clone3` has its flags in memory, where no filter sees them. Told that it doesn't exist, the C library uses `clone`.
+    install(refuse(libc::SYS_clone3, libc::ENOSYS))?;
     install(allow(&[SERVING, LOADING]))
 }
 
 /// After loading: no file any more either. What is mapped stays.
 pub fn before_serving() -> Result<(), ConfineError> {
-    install(allow(&[SERVING]))
+    // Refused and not killed, because the C library looks for `/proc/sys/vm/overcommit_memory` when it gives memory back,
+    // and goes on without it.
+    install(refuse(libc::SYS_openat, libc::EACCES))?;
+    install(allow(&[SERVING, &[libc::SYS_openat]]))
 }
 
 fn restrict_files(pack: PathFd) -> Result<RulesetStatus, RulesetError> {
@@ -129,19 +133,18 @@ fn allow(lists: &[&[libc::c_long]]) -> Filter {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![SeccompRule::new(vec![without(2, libc::PROT_EXEC)?])?]);
     }
-    // A thread of this process, not a process; and `clone3` to be told that there is none, see below.
+    // A thread of this process, not a process; and `clone3` to be told that there is none.
     let thread = libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![with(0, thread)?])?]);
     rules.insert(libc::SYS_clone3, vec![]);
     SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, TargetArch::x86_64)?.try_into()
 }
 
-/// `clone3` has its flags in memory, where no filter sees them. Told that it doesn't exist, the C library uses `clone`.
-/// Of several filters' answers the kernel takes the strictest, and an error is stricter than leave.
-fn no_new_kind_of_thread() -> Filter {
-    let rules = BTreeMap::from([(libc::SYS_clone3, vec![])]);
-    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, missing, TargetArch::x86_64)?.try_into()
+/// A call that fails with `error`. Of several filters' answers the kernel takes the strictest, and an error is stricter
+/// than leave.
+fn refuse(call: libc::c_long, error: libc::c_int) -> Filter {
+    let refused = SeccompAction::Errno(error.unsigned_abs());
+    SeccompFilter::new(BTreeMap::from([(call, vec![])]), SeccompAction::Allow, refused, TargetArch::x86_64)?.try_into()
 }
 
 fn without(index: u8, bits: libc::c_int) -> Result<SeccompCondition, seccompiler::BackendError> {
