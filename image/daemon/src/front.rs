@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
     }
 
     #[test]
@@ -310,6 +310,40 @@ mod tests {
         assert_eq!(health["evidence"], "tpm2");
         let names: Vec<_> = health["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["config", "network", "packs", "evidence"]);
+    }
+
+    #[test]
+    fn the_api_is_inside_only() {
+        let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+        let front = front().with_api(Arc::new(Api::new(&measured, Vec::new(), crate::api::Limits::DEFAULT)));
+        let ask = |method: Method, path: &str, inside: &Inside| {
+            let (head, body) =
+                hyper::Request::builder().method(method).uri(path).body(Full::<Bytes>::default()).unwrap().into_parts();
+            block_on(front.answer(head, body, inside)).status().as_u16()
+        };
+        let inside = Inside::Channel(crate::channel::Session::salted([0; 32]));
+        let table = [
+            (Method::GET, "/v1/models", 200),
+            (Method::GET, "/v1/models/src", 200),
+            (Method::POST, "/v1/chat/completions", 400),
+            (Method::POST, "/v1/completions", 400),
+            (Method::POST, "/v1/embeddings", 400),
+        ];
+        for (method, path, status) in table {
+            assert_eq!(ask(method.clone(), path, &inside), status, "{path}");
+            assert_eq!(ask(method, path, &Inside::Open), 404, "{path}");
+        }
+        assert_eq!((ask(Method::GET, "/healthz", &inside), ask(Method::GET, "/v1/nothing", &inside)), (200, 404));
+    }
+
+    #[test]
+    fn health_tells_of_engines() {
+        let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+        let front = front().with_api(Arc::new(Api::new(&measured, Vec::new(), crate::api::Limits::DEFAULT)));
+        let health: serde_json::Value = serde_json::from_slice(&Health::new(&front).to_json()).unwrap();
+        let states = serde_json::json!([{"name": "src", "state": "unavailable"}, {"name": "zzz", "state": "missing"}]);
+        assert_eq!((&health["models"], health["status"].as_str()), (&states, Some("degraded")));
+        assert_eq!(health["stages"][4], serde_json::json!({"name": "engines", "state": "degraded"}));
     }
 
     #[test]
