@@ -104,6 +104,27 @@ fn what_cant_be_promised_is_refused() {
     }
 }
 
+#[test]
+fn damaged_schemas_do_no_harm() {
+    let schema = r##"{"$defs":{"a":{"type":["string","null"],"minLength":2}},"type":"object","properties":{"x":{"$ref":"#/$defs/a"},
+        "y":{"type":"array","items":{"enum":[1,"b",{"c":[]}]},"minItems":1,"maxItems":9}},"required":["x"],"additionalProperties":false}"##;
+    assert!(grammar(schema).is_ok());
+    let mut usable = 0;
+    for at in 0..schema.len() {
+        for with in [&b""[..], b"0", b"9", b"\"", b"}", b"{", b"[", b"\\u0000", b"-", b"#"] {
+            let damaged = [&schema.as_bytes()[..at], with, &schema.as_bytes()[at + 1..]].concat();
+            let Ok(damaged) = std::str::from_utf8(&damaged) else { continue };
+            if let Ok(grammar) = grammar(damaged) {
+                assert!(grammar.len() < 200 * 1024);
+                // Every rule that is named is there, or the matcher's reading or matching panics.
+                matches(&grammar, r#"{"x":"abc","y":[1]}"#);
+                usable += 1;
+            }
+        }
+    }
+    assert!(usable > 100, "{usable}");
+}
+
 mod matcher {
     //! The notation, as far as the grammars here use it.
 

@@ -1,6 +1,9 @@
 //! What the engine costs over bare calls of llama.cpp: `bench FILE [THREADS]`. Both run in turns with the same model, threads
 //! and batches, in this process; the best of several rounds counts, since whatever else the machine does only ever slows.
 
+// Sums of small constants.
+#![allow(clippy::arithmetic_side_effects)]
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
