@@ -1,7 +1,7 @@
 //! The command line: verbs, options and their help texts.
 
-mod diff;
 mod client;
+mod diff;
 mod measure;
 mod pack;
 mod release;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use diff::{DiffArgs, ReproduceArgs};
 pub(crate) use client::{ChatArgs, ProxyArgs, TrustArgs};
+pub(crate) use diff::{DiffArgs, ReproduceArgs};
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use pack::PackArgs;
 pub(crate) use release::{
@@ -95,6 +95,10 @@ pub(crate) struct BuildArgs {
     /// directory order) and compare every output
     #[arg(long)]
     pub(crate) check: bool,
+    /// Build once, under those conditions instead of the usual ones: with --no-cache and --expect, a proof in one build
+    /// that they don't matter
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) vary: bool,
     /// Run every action although its result is remembered
     #[arg(long)]
     pub(crate) no_cache: bool,

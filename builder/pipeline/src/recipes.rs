@@ -150,7 +150,7 @@ fn userland(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipe
             ("vendor".into(), Tree::Crates(crates)),
         ]),
         files: BTreeMap::new(),
-        outputs: &["init", "daemon"],
+        outputs: &["init", "daemon", "engine"],
     })
 }
 
