@@ -109,6 +109,13 @@ pub struct Variation {
 impl Default for Variation {
     /// What a normal build uses. Should a recipe let one of these into its output, changing it would change the image.
     fn default() -> Self {
-        Variation { hostname: "sealstone".into(), uid: 1000, umask: 0o022, clock: None, shift_monotonic: false, random_addresses: false }
+        Variation {
+            hostname: "sealstone".into(),
+            uid: 1000,
+            umask: 0o022,
+            clock: None,
+            shift_monotonic: false,
+            random_addresses: false,
+        }
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn run(args: &ReproduceArgs, reporter: &dyn Reporter) -> Outcome {
     let cargo = UserCargo { home: &cargo_home, fetch: &surroundings::cargo_fetch };
     // Locked: a model whose pack the spec names needn't be at hand, and no other may come in.
     let models = Lookup { folder: args.models.as_deref(), locked: true };
-    let options = Options { jobs: surroundings::jobs(args.jobs), no_cache: args.no_cache, check: false, vary: false, cargo, models };
+    let options =
+        Options { jobs: surroundings::jobs(args.jobs), no_cache: args.no_cache, check: false, vary: false, cargo, models };
     let built = sources.build(&store, &mirrors, &options, reporter)?;
     if let Some(out) = &args.out {
         folder::publish(out, &built.files, &built.packs)?;

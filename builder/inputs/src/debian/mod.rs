@@ -31,8 +31,8 @@ mod suite;
 mod tests;
 
 pub use crates::{CratesError, crates_from_cargo_lock};
-pub use error::{DebianError, Facts, SourceError};
 pub use deb822::Malformed;
+pub use error::{DebianError, Facts, SourceError};
 pub use index::{BinaryPackage, PoolFile, SourcePackage, packages, sources};
 pub use openpgp::{Keyring, SignatureError};
 pub use release::Release;
