@@ -65,7 +65,7 @@ fn the_policy_beside_them_names_the_demonstration_keys_and_no_others() {
     for (keys, file) in named.into_iter().zip(["release", "log", "witness", "rebuild"]) {
         let file = measurements().join(format!("keys/demonstration-{file}.key.pub"));
         let key = sealstone_publish::keys::read_verifier(&file).unwrap();
-        assert_eq!(*keys, [key.clone()], "{}", file.display());
+        assert_eq!(keys.as_slice(), std::slice::from_ref(&key), "{}", file.display());
         assert!(key.name().is_demonstration());
         let private = sealstone_publish::keys::read_signing(&file.with_extension("")).unwrap();
         assert_eq!(*private.verifier(), key, "both halves are published, as their README says");

@@ -106,9 +106,9 @@ fn bad_input_is_named_and_nothing_is_left() {
         ),
         (
             "a model without its pack",
-            |t| edit(t.join("image/inference.yaml"), "models: []", "models: [{name: m, file: m.gguf, required: true}]"),
+            |t| edit(t.join("image/inference.yaml"), "generate: {kind: tiny, seed: 1}", "file: m.gguf"),
             3,
-            &["image/inference.yaml", "model m", "--locked takes nothing on trust", "sealstone pack"],
+            &["image/inference.yaml", "model tiny", "--locked takes nothing on trust", "sealstone pack"],
         ),
         ("an empty store and no mirror within reach", |_| (), 1, &["no mirror gave", "edk2", "snapshot"]),
     ];
