@@ -22,6 +22,9 @@ pub enum ChatError {
     /// There is no session, or it ended.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The image is up, and its engine still reads the model. The same question may be asked again in a moment.
+    #[error("the image is still loading the model")]
+    Loading,
     /// The image refuses the request.
     #[error("the image answers {status}: {message}")]
     Status {
@@ -137,6 +140,9 @@ async fn send(sessions: &Sessions, method: Method, path: &str, body: String) -> 
     }
     let body = whole(response).await.unwrap_or_default();
     let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if error["error"]["code"] == "model_loading" {
+        return Err(ChatError::Loading);
+    }
     let message = error["error"]["message"].as_str().unwrap_or_default().to_owned();
     Err(ChatError::Status { status: status.as_u16(), message })
 }

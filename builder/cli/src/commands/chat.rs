@@ -1,6 +1,7 @@
 //! `sealstone chat`
 
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::time::{Duration, Instant};
 
 use sealstone_client::chat::{ChatError, Conversation};
 use sealstone_client::{ClientError, Sessions};
@@ -46,16 +47,35 @@ async fn talk(args: &ChatArgs, sessions: &Sessions) -> Outcome {
     }
 }
 
+/// How long a question waits for an engine that still reads its model; a machine without acceleration takes seconds for the smallest.
+const LOADING: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// One question; its answer goes to standard output as it comes.
 async fn ask(conversation: &mut Conversation<'_>, question: &str) -> Result<(), ChatError> {
     let mut output = std::io::stdout();
-    let result = conversation
-        .ask(question, |piece| {
-            let _ = output.write_all(piece.as_bytes()).and_then(|()| output.flush());
-        })
-        .await;
-    println!();
-    result
+    let started = Instant::now();
+    let mut said = false;
+    loop {
+        let result = conversation
+            .ask(question, |piece| {
+                let _ = output.write_all(piece.as_bytes()).and_then(|()| output.flush());
+            })
+            .await;
+        match result {
+            Err(ChatError::Loading) if started.elapsed() < LOADING => {
+                if !std::mem::replace(&mut said, true) {
+                    eprintln!("the image is still loading the model; waiting");
+                }
+                // The connection rests with this thread; nobody misses it for half a second.
+                std::thread::sleep(PAUSE);
+            }
+            result => {
+                println!();
+                return result;
+            }
+        }
+    }
 }
 
 fn failed(error: ChatError) -> Outcome {
