@@ -11,6 +11,7 @@
 //! | `llama` | llama.cpp as that |
 //! | [`plan`] | how much memory the sequences get |
 //! | [`confine`] | what the process gives up |
+//! | [`through`] | a pack's files, read through before they are mapped |
 //!
 //! Nothing here writes content anywhere but to the socket. The model file, the prompt and the schema are hostile: what
 //! parses them in C++ can do no more than end this process, or answer wrongly.
@@ -30,3 +31,4 @@ pub mod schema;
 pub mod serve;
 #[cfg(feature = "llama")]
 pub mod start;
+pub mod through;

@@ -12,6 +12,7 @@ use crate::confine::{self, ConfineError};
 use crate::engine::Engine;
 use crate::llama::{Llama, LoadError, Resources};
 use crate::serve::{self, End};
+use crate::through;
 
 /// Where init mounts the packs, each below its model's name.
 const PACKS: &str = "/packs";
@@ -40,6 +41,9 @@ pub enum Ended {
     /// The confinement failed.
     #[error("confinement: {0}")]
     Confine(#[from] ConfineError),
+    /// A block of the pack isn't what was measured, or the disk fails.
+    #[error("the pack can't be read: {0}")]
+    Pack(io::Error),
     /// The model can't be loaded.
     #[error("{0}")]
     Load(#[from] LoadError),
@@ -76,7 +80,9 @@ pub fn model_from(socket: BorrowedFd<'static>, name: &str, pack: &Path, file: Pa
     let resources =
         Resources { threads: u32::try_from(threads).unwrap_or(u32::MAX), cache: memory.checked_div(CACHE_SHARE).unwrap_or(0) };
     silence_libraries().map_err(|source| Ended::System { doing: "standard error", source })?;
+    let files = through::files(pack).map_err(Ended::Pack)?;
     confine::before_loading(pack)?;
+    through::read(&files).map_err(Ended::Pack)?;
     let name = name.to_owned();
     let work = move || {
         let llama = Llama::load(&file, resources)?;

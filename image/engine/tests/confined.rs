@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use sealstone_engine::confine::{self, ConfineError};
+use sealstone_engine::through;
 
 /// Tells the child what to do. Only this test program reads it; the engine has no environment.
 const ORDER: &str = "SEALSTONE_TEST_CONFINED";
@@ -25,7 +26,7 @@ fn main() {
         println!("SKIPPED confined: this host's kernel has no landlock of version 6");
         return;
     }
-    for order in ["nothing", "loading: read the pack", "serving: thread", "serving: memory"] {
+    for order in ["nothing", "loading: read the pack", "loading: read the pack through", "serving: thread", "serving: memory"] {
         let status = run(order, &pack);
         assert!(status.success(), "{order}: {status}");
         println!("confined: {order} works");
@@ -71,6 +72,7 @@ fn run(order: &str, pack: &Pack) -> std::process::ExitStatus {
 /// The child: confined as far as the order says, it tries what the order says. Its exit code is the error's number.
 fn child(order: &str) -> i32 {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap());
+    let files = through::files(&folder.join("pack")).unwrap();
     match confine::before_loading(&folder.join("pack")) {
         Ok(()) => {}
         Err(ConfineError::Landlock) => return UNSUPPORTED,
@@ -82,6 +84,7 @@ fn child(order: &str) -> i32 {
     let tried = match order.split_once(": ").map_or(order, |(_, what)| what) {
         "nothing" => Ok(()),
         "read the pack" => read(&folder.join("pack/model")),
+        "read the pack through" => through::read(&files).map(drop),
         "read elsewhere" => read(&folder.join("secret")),
         "write the pack" => File::options().write(true).open(folder.join("pack/model")).map(drop),
         "exec" => Command::new("/bin/true").status().map(drop),
