@@ -116,6 +116,8 @@ impl Refusal {
 pub(crate) struct Answer {
     /// What it says the length is.
     pub(crate) length: Option<u64>,
+    /// The one header that was asked for, if it is there and is ASCII.
+    pub(crate) header: Option<String>,
     /// The bytes, as they come.
     pub(crate) body: Box<dyn Read>,
 }
@@ -151,6 +153,15 @@ impl Client {
 
     /// Asks for a URL whose content is at most `size` bytes long; the size decides how long the whole transfer may take.
     pub(crate) fn get(&self, url: &str, size: u64) -> std::result::Result<Answer, Refusal> {
+        self.ask(url, size, MAX_REDIRECTS, None)
+    }
+
+    /// The same without following redirects: for services of which it matters who is asked. `header` is kept of the answer's headers.
+    pub(crate) fn get_there(&self, url: &str, size: u64, header: Option<&str>) -> std::result::Result<Answer, Refusal> {
+        self.ask(url, size, 0, header)
+    }
+
+    fn ask(&self, url: &str, size: u64, redirects: u32, header: Option<&str>) -> std::result::Result<Answer, Refusal> {
         let agents = self.agents.get_or_init(|| self.agents());
         let agent = match (url.starts_with("https:"), &agents.https) {
             (true, Err(problem)) => return Err(Refusal::Lasting(problem.clone())),
@@ -159,13 +170,16 @@ impl Client {
         };
         let Patience { connect, silence, .. } = self.network.patience;
         let whole = Duration::from_secs(size / FLOOR_BYTES_PER_SECOND).saturating_add(connect * 2).saturating_add(silence * 2);
-        let response = agent.get(url).config().timeout_global(Some(whole)).build().call().map_err(refusal)?;
+        let request = agent.get(url).config().timeout_global(Some(whole)).max_redirects(redirects);
+        // Where none is followed, the redirect itself is the answer, and is refused by its status.
+        let response = request.max_redirects_will_error(redirects > 0).build().call().map_err(refusal)?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(refused_status(status, retry_after(&response)));
         }
         let length = response.body().content_length();
-        Ok(Answer { length, body: Box::new(response.into_body().into_with_config().limit(u64::MAX).reader()) })
+        let header = header.and_then(|name| response.headers().get(name)?.to_str().ok()).map(str::to_owned);
+        Ok(Answer { length, header, body: Box::new(response.into_body().into_with_config().limit(u64::MAX).reader()) })
     }
 
     fn agents(&self) -> Agents {
@@ -239,7 +253,10 @@ fn proxy(name: &str, url: Option<&str>, no_proxy: &str) -> Result<Option<Proxy>>
 }
 
 fn refused_status(status: StatusCode, pause: Option<Duration>) -> Refusal {
-    let problem = format!("answered {status}");
+    let problem = match status.is_redirection() {
+        true => format!("answered {status}, which isn't followed"),
+        false => format!("answered {status}"),
+    };
     match status.as_u16() {
         404 | 410 => Refusal::Missing(problem),
         408 | 425 | 429 | 500..=599 => Refusal::Passing { problem, pause },

@@ -7,12 +7,14 @@
 //! | [`fetch_all`] | brings files into the store, several at once |
 //! | [`fetch_crates`] | registry crates, through cargo's own configuration |
 //! | [`Mirrors::index`], [`unpack`] | signed indexes of an archive, and their decompression with a bound |
+//! | [`Documents`] | small documents that a vendor's service hands out; not hashed, because nobody knows their digest |
 //! | [`Event`], [`Progress`] | what fetching tells whoever watches |
 //! | [`InputsError`] | what can go wrong and what it implies |
 
 mod cargo;
 pub mod debian;
 mod decode;
+mod documents;
 mod error;
 mod fetch;
 mod http;
@@ -24,6 +26,7 @@ mod store;
 
 pub use cargo::{Cargo, fetch_crates};
 pub use decode::unpack;
+pub use documents::{Document, Documents, Refused};
 pub use error::{Holder, InputsError, Result, WrongBytes};
 pub use fetch::{Failure, FetchReport, Want, fetch_all};
 pub use http::{Network, Patience};

@@ -23,10 +23,18 @@ pub(crate) struct Attempts {
     pause: Duration,
 }
 
+impl Attempts {
+    /// As many as patience allows.
+    pub(crate) fn all(patience: Patience) -> Self {
+        Self { count: patience.attempts, pause: patience.pause }
+    }
+}
+
 /// A demoted mirror is asked once, unless nobody else is left and it has given something before.
 pub(crate) fn attempts(patience: Patience, health: &Health, is_last: bool) -> Attempts {
     let once = health.is_hopeless() || (health.is_demoted() && !is_last);
-    Attempts { count: if once { 1 } else { patience.attempts }, pause: patience.pause }
+    let all = Attempts::all(patience);
+    if once { Attempts { count: 1, ..all } } else { all }
 }
 
 /// Calls `ask` until it succeeds, fails for good, or has been called often enough. `on_pause` is told why and how long it rests.

@@ -29,8 +29,14 @@ impl Product {
         }
     }
 
+    /// The generation of a processor, from CPUID family and model as a report of version 3 or later gives them; `None` if it
+    /// is of none that is known.
+    pub fn of_cpuid(family: u8, model: u8) -> Option<Self> {
+        [Self::Milan, Self::Genoa, Self::Turin].into_iter().find(|product| product.has_cpuid(family, model))
+    }
+
     /// Bytes of the hardware id in a VCEK's certificate, which begin the report's chip id.
-    pub(super) fn hardware_id_length(self) -> usize {
+    pub fn hardware_id_length(self) -> usize {
         match self {
             Self::Milan | Self::Genoa => 64,
             Self::Turin => 8,

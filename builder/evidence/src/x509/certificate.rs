@@ -1,7 +1,10 @@
 //! A certificate: its fields, its extensions, its signature.
 
+use std::ops::Range;
+
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 use x509_cert::name::Name;
@@ -15,8 +18,10 @@ const MAX_CHAIN: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     inner: x509_cert::Certificate,
-    /// The signed bytes, as they stood in the input.
-    signed: Vec<u8>,
+    /// All bytes, as they stood in the input.
+    der: Vec<u8>,
+    /// Which of them are signed.
+    signed: Range<usize>,
     key: PublicKey,
 }
 
@@ -77,7 +82,7 @@ impl Certificate {
         check_extensions(inner.tbs_certificate.extensions.as_deref().unwrap_or_default(), &known).map_err(profile)?;
         let key = PublicKey::from_spki(&inner.tbs_certificate.subject_public_key_info)
             .map_err(|source| CertificateError::Key { what, source })?;
-        Ok(Self { inner, signed: signed_part(what, der)?, key })
+        Ok(Self { inner, signed: signed_part(what, der)?, der: der.to_vec(), key })
     }
 
     /// Reads every certificate of a PEM text, in order. White space and zero bytes may follow the last.
@@ -119,6 +124,12 @@ impl Certificate {
             (Some(only), true) => Ok(only),
             _ => Err(CertificateError::Pem { what, why: "it holds more than one certificate".into() }),
         }
+    }
+
+    /// The certificate as PEM text, its bytes as they were read.
+    pub fn to_pem(&self) -> String {
+        // Fails only where lengths overflow, which no certificate that was read does.
+        x509_cert::der::pem::encode_string("CERTIFICATE", LineEnding::LF, &self.der).unwrap_or_default()
     }
 
     /// The certified key.
@@ -189,16 +200,18 @@ impl Certificate {
 
     fn verify_signature(&self, scheme: Scheme, issuer: &PublicKey) -> Result<(), SignatureError> {
         let signature = self.inner.signature.as_bytes().ok_or(SignatureError::Wrong)?;
-        issuer.verify(scheme, &self.signed, signature)
+        issuer.verify(scheme, self.der.get(self.signed.clone()).unwrap_or_default(), signature)
     }
 }
 
-/// The bytes of the first element inside the outermost sequence, which are what is signed.
-pub(super) fn signed_part(what: &'static str, der: &[u8]) -> Result<Vec<u8>, CertificateError> {
-    let read = || -> x509_cert::der::Result<Vec<u8>> {
+/// Where the first element inside the outermost sequence lies, which is what is signed.
+pub(super) fn signed_part(what: &'static str, der: &[u8]) -> Result<Range<usize>, CertificateError> {
+    let read = || -> x509_cert::der::Result<Range<usize>> {
         let mut reader = SliceReader::new(der)?;
         Header::decode(&mut reader)?;
-        reader.tlv_bytes().map(<[u8]>::to_vec)
+        let start = usize::try_from(reader.position())?;
+        reader.tlv_bytes()?;
+        Ok(start..usize::try_from(reader.position())?)
     };
     read().map_err(|e| CertificateError::Der { what, why: e.to_string() })
 }

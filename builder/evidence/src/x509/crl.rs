@@ -29,7 +29,7 @@ impl RevocationList {
         for entry in inner.tbs_cert_list.revoked_certificates.iter().flatten() {
             check_extensions(entry.crl_entry_extensions.as_deref().unwrap_or_default(), &[]).map_err(profile)?;
         }
-        Ok(Self { inner, signed: signed_part(what, der)? })
+        Ok(Self { inner, signed: der.get(signed_part(what, der)?).unwrap_or_default().to_vec() })
     }
 
     /// First and last second for which the list speaks. A list without an end never speaks: the end is the start.
