@@ -13,7 +13,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use sealstone_bom::sbom::{self, Artefact, Inputs};
 use sealstone_bom::{BomError, crates};
 use sealstone_formats::cpio;
-use sealstone_spec::Lock;
+use sealstone_spec::{Lock, Sha256};
 use serde_json::{Value, json};
 
 const EPOCH: u64 = 1_783_764_997;
@@ -80,10 +80,11 @@ fn written(lock: &Lock, initrd: &[u8]) -> Result<String, BomError> {
         tool_version: "0.1.0",
         lock,
         initrd,
+        initrd_sha256: Sha256::of(initrd),
         written: BTreeMap::from([("config.json", "written from the spec")]),
         artefacts: vec![Artefact {
             name: "vmlinuz",
-            bytes: b"kernel",
+            sha256: Sha256::of(b"kernel"),
             kind: "operating-system",
             source: Some("linux"),
             patches: vec![("a.patch", b"--- a\n+++ b\n")],

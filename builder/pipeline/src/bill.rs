@@ -10,8 +10,8 @@ use sealstone_spec::{LockedSource, Sha256, UtcTime};
 
 use crate::action::Outcome;
 use crate::build::Made;
+use crate::content::Contents;
 use crate::error::PipelineError;
-use crate::folder::Files;
 use crate::project::{Locked, Project};
 use crate::recipes::{self, FIRMWARE, KERNEL, STUB, USERLAND};
 use crate::roots::BUILD_ROOT;
@@ -36,40 +36,42 @@ const STUB_NAME: &str = "linuxx64.efi.stub";
 ///
 /// # Errors
 /// [`PipelineError::Bom`] when something is in the image that nobody accounts for.
-pub(crate) fn add(project: &Project, locked: &Locked, made: &Made<'_>, files: &mut Files) -> Result<(), PipelineError> {
+pub(crate) fn add(project: &Project, locked: &Locked, made: &Made<'_>, files: &mut Contents) -> Result<(), PipelineError> {
     let sources = source::read(project, locked)?;
     let tar = archive::write(&sources.files, project.spec.image.epoch)?;
-    files.insert(archive::FILE.into(), tar);
+    files.insert(archive::FILE.into(), tar.into());
     let bill = bill(project, locked, made, files)?;
-    files.insert(sbom::FILE.into(), bill.into_bytes());
+    files.insert(sbom::FILE.into(), bill.into_bytes().into());
     let statement = statement(project, locked, made.stages(), &sources, files);
-    files.insert(provenance::FILE.into(), statement.to_text().into_bytes());
+    files.insert(provenance::FILE.into(), statement.to_text().into_bytes().into());
     Ok(())
 }
 
-fn bill(project: &Project, locked: &Locked, made: &Made<'_>, files: &Files) -> Result<String, PipelineError> {
+fn bill(project: &Project, locked: &Locked, made: &Made<'_>, files: &Contents) -> Result<String, PipelineError> {
     let spec = &project.spec;
-    let file = |name: &str| files.get(name).map(Vec::as_slice).unwrap_or_default();
+    let missing =
+        |name: &str| PipelineError::Output { action: "bill of materials".into(), problem: format!("{name} was not made") };
+    let file = |name: &str| files.get(name).ok_or_else(|| missing(name));
     let patches = spec.kernel.patches.iter().map(|path| Ok((path.file_name(), project.read(path.as_str())?)));
     let patches: Vec<(&str, Vec<u8>)> = patches.collect::<Result<_, PipelineError>>()?;
     let stub = made.bytes(STUB, STUB_NAME)?;
-    let plain = |name, kind, bytes| Artefact { name, bytes, kind, source: None, patches: Vec::new(), holds: Vec::new() };
+    let plain = |name, kind, sha256| Artefact { name, sha256, kind, source: None, patches: Vec::new(), holds: Vec::new() };
     let mut artefacts = vec![
         Artefact {
             source: Some(spec.kernel.source.as_str()),
             patches: patches.iter().map(|(name, text)| (*name, text.as_slice())).collect(),
-            ..plain("vmlinuz", "operating-system", file("vmlinuz"))
+            ..plain("vmlinuz", "operating-system", file("vmlinuz")?.sha256())
         },
-        Artefact { source: Some(spec.stub.source.as_str()), ..plain(STUB_NAME, "firmware", &stub) },
-        plain("cmdline", "file", file("cmdline")),
+        Artefact { source: Some(spec.stub.source.as_str()), ..plain(STUB_NAME, "firmware", Sha256::of(&stub)) },
+        plain("cmdline", "file", file("cmdline")?.sha256()),
         Artefact {
             holds: vec!["vmlinuz", sbom::INITRD, "cmdline", STUB_NAME],
-            ..plain("uki.efi", "operating-system", file("uki.efi"))
+            ..plain("uki.efi", "operating-system", file("uki.efi")?.sha256())
         },
-        Artefact { holds: vec!["uki.efi"], ..plain("disk.raw", "file", file("disk.raw")) },
+        Artefact { holds: vec!["uki.efi"], ..plain("disk.raw", "file", file("disk.raw")?.sha256()) },
     ];
-    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with("firmware/")) {
-        artefacts.push(Artefact { source: Some(spec.firmware.source.as_str()), ..plain(name, "firmware", bytes) });
+    for (name, content) in files.iter().filter(|(name, _)| name.starts_with("firmware/")) {
+        artefacts.push(Artefact { source: Some(spec.firmware.source.as_str()), ..plain(name, "firmware", content.sha256()) });
     }
     let mut linked = BTreeMap::from([(STUB_NAME.to_string(), STUB_LIBRARIES.to_vec())]);
     for program in ["init", "daemon"] {
@@ -83,7 +85,8 @@ fn bill(project: &Project, locked: &Locked, made: &Made<'_>, files: &Files) -> R
         timestamp: &timestamp,
         tool_version: VERSION,
         lock: &locked.lock,
-        initrd: file(sbom::INITRD),
+        initrd: file(sbom::INITRD)?,
+        initrd_sha256: file(sbom::INITRD)?.sha256(),
         written: BTreeMap::from([(assemble::config::PATH, "written from the spec")]),
         artefacts,
         linked,
@@ -91,8 +94,8 @@ fn bill(project: &Project, locked: &Locked, made: &Made<'_>, files: &Files) -> R
     Ok(sbom::write(&inputs)?)
 }
 
-fn statement(project: &Project, locked: &Locked, stages: &[Outcome], sources: &Sources, files: &Files) -> Provenance {
-    let subject = files.iter().map(|(name, bytes)| Resource::of(name, bytes)).collect();
+fn statement(project: &Project, locked: &Locked, stages: &[Outcome], sources: &Sources, files: &Contents) -> Provenance {
+    let subject = files.iter().map(|(name, content)| Resource::with(name, content.sha256())).collect();
     let mut inputs = inputs_of_lock(project, locked, stages);
     inputs.extend(sources.files.iter().map(|(path, content)| {
         let used_by = sources.used_by.get(path).copied().unwrap_or(ASSEMBLY);

@@ -8,8 +8,9 @@ use sealstone_inputs::Store;
 use crate::action::{Action, Outcome};
 use crate::bill;
 use crate::check;
+use crate::content::{self, Contents};
 use crate::error::PipelineError;
-use crate::folder::{Files, LargeFiles};
+use crate::folder::LargeFiles;
 use crate::packs::models::{self, Lookup, Packs};
 use crate::pin;
 use crate::progress::{Event, Reporter};
@@ -42,7 +43,7 @@ pub struct Options<'a> {
 /// A finished build.
 pub struct Built {
     /// Files of the output folder.
-    pub files: Files,
+    pub files: Contents,
     /// Those of them that are too long for memory: model packs.
     pub packs: LargeFiles,
     /// What every action made, in the order of [`recipes::actions`].
@@ -136,7 +137,7 @@ pub(crate) fn put_together(
     store: &Store,
     stages: &[Outcome],
     packs: &Packs,
-) -> Result<Files, PipelineError> {
+) -> Result<Contents, PipelineError> {
     let made = Made::new(store, stages);
     let spec = &project.spec;
     let kernel = made.bytes(recipes::KERNEL, "bzImage")?;
@@ -155,22 +156,23 @@ pub(crate) fn put_together(
     };
     let uki = assemble::uki::write(&parts)?;
     let disk = assemble::disk::write(&uki, spec)?;
-    let mut files = Files::from([
-        ("vmlinuz".to_string(), kernel),
-        ("initrd".to_string(), initrd),
-        ("cmdline".to_string(), cmdline.into_bytes()),
-        ("uki.efi".to_string(), uki),
-        ("disk.raw".to_string(), disk),
-        ("kernel.config".to_string(), made.bytes(recipes::KERNEL, "config")?),
-        ("config.json".to_string(), config),
+    let mut files = Contents::from([
+        ("vmlinuz".to_string(), kernel.into()),
+        ("initrd".to_string(), initrd.into()),
+        ("cmdline".to_string(), cmdline.into_bytes().into()),
+        ("uki.efi".to_string(), uki.into()),
+        ("disk.raw".to_string(), disk.into()),
+        ("kernel.config".to_string(), made.bytes(recipes::KERNEL, "config")?.into()),
+        ("config.json".to_string(), config.into()),
     ]);
     for platform in &spec.firmware.platforms {
         let name = format!("OVMF.{platform}.fd");
         let firmware = made.bytes(&recipes::firmware_name(*platform), &name)?;
-        files.insert(format!("firmware/{name}"), firmware);
+        files.insert(format!("firmware/{name}"), firmware.into());
     }
+    content::hash(&files);
     let pin = pin::pin(project, locked, &files, &packs.models)?;
-    files.insert(pin::FILE.into(), pin.to_text().into_bytes());
+    files.insert(pin::FILE.into(), pin.to_text().into_bytes().into());
     bill::add(project, locked, &made, &mut files)?;
     Ok(files)
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::action::{Action, Outcome};
 use crate::build::{self, Options};
+use crate::content::Contents;
 use crate::error::PipelineError;
-use crate::folder::Files;
 use crate::packs::models::Packs;
 use crate::progress::Event;
 use crate::project::{Locked, Project};
@@ -90,7 +90,7 @@ pub(crate) fn reassemble(
     store: &Store,
     stages: &[Outcome],
     packs: &Packs,
-    first: &Files,
+    first: &Contents,
 ) -> Result<(), PipelineError> {
     let second = build::put_together(project, locked, store, stages, packs)?;
     let names: Vec<&String> = first.keys().filter(|name| first.get(*name) != second.get(*name)).collect();

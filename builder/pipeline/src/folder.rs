@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sealstone_spec::Sha256;
 
+use crate::content::Contents;
 use crate::error::{IoContext, PipelineError};
 
 /// Lists every other file of the folder in the format of coreutils' `sha256sum`.
@@ -19,7 +20,7 @@ pub const SUMS: &str = "SHA256SUMS";
 /// Where packs stand in the folder. They are listed like every other file, and too long to be read like them.
 pub const PACKS: &str = "packs/";
 
-/// The files of an output folder: path below it → bytes.
+/// The files of an output folder as they are read back: path below it → bytes.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Files of an output folder that don't fit memory: path below it → where they are.
@@ -36,6 +37,9 @@ pub struct Large {
     pub size: u64,
 }
 
+/// Files to publish: those of the build and their list.
+type Listed<'a> = BTreeMap<&'a str, &'a [u8]>;
+
 /// What publishing did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
@@ -49,9 +53,10 @@ pub enum Published {
 ///
 /// # Errors
 /// [`PipelineError::OutputFolder`] when `dir` holds anything that no build wrote.
-pub fn publish(dir: &Path, files: &Files, large: &LargeFiles) -> Result<Published, PipelineError> {
-    let mut files = files.clone();
-    files.insert(SUMS.into(), sums(&files, large).into_bytes());
+pub fn publish(dir: &Path, files: &Contents, large: &LargeFiles) -> Result<Published, PipelineError> {
+    let sums = sums(files, large);
+    let files: Listed<'_> =
+        files.iter().map(|(name, content)| (name.as_str(), &**content)).chain([(SUMS, sums.as_bytes())]).collect();
     let parent = match dir.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
         _ => PathBuf::from("."),
@@ -150,8 +155,8 @@ pub fn write_file(path: &Path, data: &[u8]) -> Result<(), PipelineError> {
     sync_dir(parent)
 }
 
-fn sums(files: &Files, large: &LargeFiles) -> String {
-    let small = files.iter().map(|(name, data)| (name, Sha256::of(data)));
+fn sums(files: &Contents, large: &LargeFiles) -> String {
+    let small = files.iter().map(|(name, content)| (name, content.sha256()));
     let all: BTreeMap<&String, Sha256> = small.chain(large.iter().map(|(name, file)| (name, file.sha256))).collect();
     all.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect()
 }
@@ -197,10 +202,10 @@ fn refuse_foreign(dir: &Path, present: &[String]) -> Result<(), PipelineError> {
     }
 }
 
-fn same(dir: &Path, present: &[String], files: &Files, large: &LargeFiles) -> Result<bool, PipelineError> {
-    let mut wanted: Vec<&String> = files.keys().chain(large.keys()).collect();
+fn same(dir: &Path, present: &[String], files: &Listed<'_>, large: &LargeFiles) -> Result<bool, PipelineError> {
+    let mut wanted: Vec<&str> = files.keys().copied().chain(large.keys().map(String::as_str)).collect();
     wanted.sort();
-    if !present.iter().eq(wanted) {
+    if !present.iter().map(String::as_str).eq(wanted) {
         return Ok(false);
     }
     for (name, file) in large {
@@ -215,14 +220,14 @@ fn same(dir: &Path, present: &[String], files: &Files, large: &LargeFiles) -> Re
     for (name, data) in files {
         let path = dir.join(name);
         let meta = fs::metadata(&path).doing("looking at", &path)?;
-        if meta.len() != data.len() as u64 || fs::read(&path).doing("reading", &path)? != *data {
+        if meta.len() != data.len() as u64 || fs::read(&path).doing("reading", &path)? != **data {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn write_all(dir: &Path, files: &Files, large: &LargeFiles) -> Result<(), PipelineError> {
+fn write_all(dir: &Path, files: &Listed<'_>, large: &LargeFiles) -> Result<(), PipelineError> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).doing("changing the mode of", dir)?;
     for (name, data) in files {
@@ -295,9 +300,10 @@ fn sweep(parent: &Path, name: &str) -> Result<(), PipelineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::plain;
 
-    fn files(list: &[(&str, &str)]) -> Files {
-        list.iter().map(|(n, d)| (n.to_string(), d.as_bytes().to_vec())).collect()
+    fn files(list: &[(&str, &str)]) -> Contents {
+        list.iter().map(|(n, d)| (n.to_string(), d.as_bytes().to_vec().into())).collect()
     }
 
     fn none() -> LargeFiles {
@@ -316,7 +322,7 @@ mod tests {
         assert_eq!(publish(&out, &first, &none()).unwrap(), Published::Written);
         assert_eq!(publish(&out, &first, &none()).unwrap(), Published::Unchanged);
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "firmware/b"]);
-        assert_eq!(read(&out).unwrap(), first);
+        assert_eq!(read(&out).unwrap(), plain(first.clone()));
 
         fs::create_dir(tmp.path().join(".out.new-killed")).unwrap();
         let second = files(&[("a", "1"), ("c", "3")]);
@@ -355,7 +361,7 @@ mod tests {
         fs::write(out.join("a"), "2").unwrap();
         assert!(read(&out).unwrap_err().to_string().contains("a is not the file"));
         assert_eq!(publish(&out, &wanted, &none()).unwrap(), Published::Written, "a damaged file is mended");
-        assert_eq!(read(&out).unwrap(), wanted);
+        assert_eq!(read(&out).unwrap(), plain(wanted));
         fs::write(out.join(SUMS), format!("{}  ../x\n", Sha256::of(b""))).unwrap();
         assert!(read(&out).unwrap_err().to_string().contains("leaves the folder"));
     }
@@ -377,7 +383,7 @@ mod tests {
         assert_eq!(publish(&out, &small, &large).unwrap(), Published::Unchanged);
         assert_eq!(listing(&out), ["SHA256SUMS", "a", "packs/m.pack", "z"]);
         assert_eq!(packs(&out).unwrap(), [out.join("packs/m.pack")]);
-        assert_eq!(read(&out).unwrap(), small, "packs are not read");
+        assert_eq!(read(&out).unwrap(), plain(small.clone()), "packs are not read");
         let listed = fs::read_to_string(out.join(SUMS)).unwrap();
         assert!(listed.lines().any(|line| line == format!("{}  packs/m.pack", Sha256::of(b"pack"))), "{listed}");
 

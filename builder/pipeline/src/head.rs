@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sealstone_spec::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Output;
 use crate::build::Built;
+use crate::content::Content;
 
 /// Digests of every file of the output folder, and of every output of every action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub const SCHEMA: &str = "sealstone/head/v1";
 impl Head {
     /// The digests of a finished build.
     pub fn of(built: &Built) -> Self {
-        let digest = |data: &Vec<u8>| Output { sha256: Sha256::of(data), size: data.len() as u64 };
+        let digest = |data: &Content| Output { sha256: data.sha256(), size: data.len() as u64 };
         let packs = built.packs.iter().map(|(name, pack)| (name.clone(), Output { sha256: pack.sha256, size: pack.size }));
         Self {
             schema: SCHEMA.into(),
@@ -80,6 +80,8 @@ fn compare(expected: &BTreeMap<String, Output>, found: &BTreeMap<String, Output>
 
 #[cfg(test)]
 mod tests {
+    use sealstone_spec::Sha256;
+
     use super::*;
 
     fn head(kernel: &[u8]) -> Head {

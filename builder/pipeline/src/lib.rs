@@ -15,6 +15,7 @@
 //! | [`check`] | the same again under other conditions |
 //! | [`boot`] | booting an image in QEMU with the pinned tools |
 //! | [`guest`] | the evidence of a booted image |
+//! | [`content`] | a file that a build made, with its digest |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
 //! | [`packs`] | model packs: made, checked, and those of a spec's models |
 //! | [`pin`] | the registers that a machine running the image must show |
@@ -26,6 +27,7 @@ pub mod bill;
 pub mod boot;
 pub mod build;
 pub mod check;
+pub mod content;
 mod error;
 pub mod folder;
 pub mod guest;

@@ -14,8 +14,8 @@ use sealstone_release::hex::Sha256;
 use sealstone_release::pin;
 use sealstone_spec::{self as spec, FirmwareFile, FirmwarePlatform, KernelHeader, LockedFile, PageOrder, PcrBank, Platform};
 
+use crate::content::{Content, Contents};
 use crate::error::PipelineError;
-use crate::folder::Files;
 use crate::packs::models::whole_bytes;
 use crate::project::{Locked, Project};
 
@@ -39,7 +39,7 @@ const SPLIT_MIB: u32 = 2816;
 ///
 /// # Errors
 /// [`PipelineError::Measure`] names the profile and says what about it can't be predicted.
-pub fn pin(project: &Project, locked: &Locked, files: &Files, models: &[ModelPack]) -> Result<pin::Pin, PipelineError> {
+pub fn pin(project: &Project, locked: &Locked, files: &Contents, models: &[ModelPack]) -> Result<pin::Pin, PipelineError> {
     let image = Image::of(files)?;
     let mut profiles = Vec::new();
     for profile in &project.spec.profiles {
@@ -56,11 +56,11 @@ pub fn pin(project: &Project, locked: &Locked, files: &Files, models: &[ModelPac
         image: pin::Image {
             name: project.spec.image.name.to_string(),
             version: project.spec.image.version.clone(),
-            kernel: pin::File::of(image.kernel),
-            initrd: pin::File::of(image.initrd),
+            kernel: file(image.kernel),
+            initrd: file(image.initrd),
             cmdline: image.cmdline.to_owned(),
-            uki: pin::File::of(image.uki),
-            disk: pin::File::of(image.disk),
+            uki: file(image.uki),
+            disk: file(image.disk),
         },
         source: pin::Source { spec_sha256: digest(&project.spec_sha256), lock_sha256: digest(&locked.sha256) },
         models: models.iter().map(model).collect::<Result<_, _>>()?,
@@ -83,24 +83,29 @@ fn model(pack: &ModelPack) -> Result<pin::Model, PipelineError> {
     })
 }
 
+/// Digest and size of a file.
+fn file(content: &Content) -> pin::File {
+    pin::File { sha256: digest(&content.sha256()), size: content.len() as u64 }
+}
+
 fn digest(sha256: &spec::Sha256) -> Sha256 {
     Sha256::new(*sha256.as_bytes())
 }
 
 /// The files of the output folder that are measured.
 struct Image<'a> {
-    kernel: &'a [u8],
-    initrd: &'a [u8],
+    kernel: &'a Content,
+    initrd: &'a Content,
     cmdline: &'a str,
-    uki: &'a [u8],
-    disk: &'a [u8],
-    files: &'a Files,
+    uki: &'a Content,
+    disk: &'a Content,
+    files: &'a Contents,
 }
 
 impl<'a> Image<'a> {
-    fn of(files: &'a Files) -> Result<Self, PipelineError> {
+    fn of(files: &'a Contents) -> Result<Self, PipelineError> {
         let missing = |name: &str| PipelineError::Output { action: "pin".into(), problem: format!("{name} was not made") };
-        let file = |name: &str| files.get(name).map(Vec::as_slice).ok_or_else(|| missing(name));
+        let file = |name: &str| files.get(name).ok_or_else(|| missing(name));
         let cmdline = std::str::from_utf8(file("cmdline")?).map_err(|_| missing("cmdline in UTF-8"))?;
         Ok(Self {
             kernel: file("vmlinuz")?,
@@ -243,7 +248,7 @@ impl<'a> Predicted<'a> {
         let name = firmware_file(*platform);
         let bytes =
             self.image.files.get(&format!("firmware/{name}")).ok_or_else(|| self.refuse(format!("{name} was not made")))?;
-        let file = pin::File::of(bytes);
+        let file = file(bytes);
         Ok((pin::NamedFile { name, sha256: file.sha256, size: file.size }, bytes))
     }
 

@@ -58,7 +58,7 @@ impl<'a> Components<'a> {
     /// The initramfs and every entry of it.
     pub(super) fn initrd(&mut self, inputs: &Inputs<'_>) -> Result<(), BomError> {
         let reference = graph::artefact(INITRD);
-        self.add(&reference, json!({"type": "file", "name": INITRD, "hashes": hashes(Sha256::of(inputs.initrd))}));
+        self.add(&reference, json!({"type": "file", "name": INITRD, "hashes": hashes(inputs.initrd_sha256)}));
         for member in cpio::parse(inputs.initrd)?.members {
             let entry = graph::entry(member.name);
             let mut properties = vec![property("mode", &format!("{:06o}", member.header.mode))];
@@ -117,7 +117,7 @@ impl<'a> Components<'a> {
 
     pub(super) fn artefact(&mut self, artefact: &Artefact<'_>, inputs: &Inputs<'_>) -> Result<(), BomError> {
         let reference = graph::artefact(artefact.name);
-        let mut component = json!({"type": artefact.kind, "name": artefact.name, "hashes": hashes(Sha256::of(artefact.bytes))});
+        let mut component = json!({"type": artefact.kind, "name": artefact.name, "hashes": hashes(artefact.sha256)});
         if !artefact.patches.is_empty() {
             merge(&mut component, json!({"pedigree": {"patches": artefact.patches.iter().map(patch).collect::<Vec<_>>()}}));
         }

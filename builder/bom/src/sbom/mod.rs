@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub lock: &'a Lock,
     /// The initramfs.
     pub initrd: &'a [u8],
+    /// The digest of these bytes.
+    pub initrd_sha256: Sha256,
     /// Files of the initramfs that the build wrote itself, each with what from. Programs account for themselves.
     pub written: BTreeMap<&'a str, &'a str>,
     /// Everything else that a machine runs.
@@ -50,8 +52,8 @@ pub struct Inputs<'a> {
 pub struct Artefact<'a> {
     /// Its name in the output folder, or one of its own if it only stands inside others.
     pub name: &'a str,
-    /// Its bytes.
-    pub bytes: &'a [u8],
+    /// The digest of its bytes.
+    pub sha256: Sha256,
     /// CycloneDX's word for what it is: `operating-system`, `firmware`, `application`, `file`.
     pub kind: &'static str,
     /// The locked source that it was built from.

@@ -6,7 +6,8 @@ use sealstone_bom::provenance::Provenance;
 use sealstone_compare::report::Report;
 use sealstone_compare::side::{Files, PIN, SYSTEM_MAP, Side};
 use sealstone_compare::stages::Origin;
-use sealstone_pipeline::build::{self, Built, Made, Options};
+use sealstone_pipeline::build::{self, Made, Options};
+use sealstone_pipeline::content;
 use sealstone_pipeline::folder;
 use sealstone_pipeline::packs::models::Lookup;
 use sealstone_pipeline::progress::Reporter;
@@ -54,8 +55,9 @@ pub(crate) fn run(args: &ReproduceArgs, reporter: &dyn Reporter) -> Outcome {
     }
     let compared = sources.provenance.subject.len();
     let map = Made::new(&store, &built.stages).bytes(recipes::KERNEL, "System.map").ok();
-    let artefacts = cut::artefacts(&built.files);
-    let outcome = compare(released, &sources.provenance, built, map)?;
+    let files = content::plain(built.files);
+    let artefacts = cut::artefacts(&files);
+    let outcome = compare(released, &sources.provenance, files, map)?;
     if let Some(attestation) = attestation.filter(|_| outcome.reproduced()) {
         attestation.sign(&artefacts, &args.statement)?;
     }
@@ -119,12 +121,16 @@ impl Comparison {
     }
 }
 
-fn compare(released: Files, provenance: &Provenance, built: Built, system_map: Option<Vec<u8>>) -> Result<Comparison, Failure> {
+fn compare(
+    released: Files,
+    provenance: &Provenance,
+    mut files: Files,
+    system_map: Option<Vec<u8>>,
+) -> Result<Comparison, Failure> {
     let subjects = || provenance.subject.iter().map(|subject| (&subject.name, Sha256::new(*subject.digest.sha256.as_bytes())));
     let mut expected = Side::of(released).map_err(Failure::bad_input)?;
     // What the build wrote, not what the release made of it: a release's pin says how long it is valid, too.
     expected.digests.extend(subjects().map(|(name, digest)| (name.clone(), digest)));
-    let mut files = built.files;
     files.extend(system_map.map(|map| (SYSTEM_MAP.to_owned(), map)));
     let found = Side::of(files).map_err(Failure::failed)?;
     let differing = subjects().filter(|(name, digest)| found.digests.get(*name) != Some(digest)).map(|(name, _)| name.clone());
