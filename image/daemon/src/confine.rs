@@ -90,7 +90,10 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_madvise,
     // Seeds of hash tables.
     libc::SYS_getrandom,
-    // A panic's end.
+    // Back from the handler of SIGTERM, which only wakes the event loop.
+    libc::SYS_rt_sigreturn,
+    // The end: the standard library gives the main thread's signal stack back.
+    libc::SYS_sigaltstack,
     libc::SYS_exit_group,
 ];
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 
 use crate::evidence::{EventLogError, Kind};
+use crate::life::Ended;
 use crate::tpm::TpmError;
 
 /// Something that happened.
@@ -20,6 +21,10 @@ pub enum Event {
         /// The TCP port.
         port: u16,
     },
+    /// The end was asked for: nothing new begins.
+    Draining,
+    /// Nothing is left to wait for, or its time is over. The process ends now.
+    Drained(Ended),
     /// The kernel gave no connection; the operating system's error number.
     AcceptFailed(i32),
     /// The TPM gave a client no quote. Later ones may succeed.
@@ -104,6 +109,10 @@ impl fmt::Display for Event {
             Event::Refused(refusal) => write!(f, "refused: {refusal}"),
             Event::Evidence(kind) => write!(f, "evidence: {kind}"),
             Event::Listening { port } => write!(f, "listening on port {port}"),
+            Event::Draining => f.write_str("draining"),
+            Event::Drained(Ended { requests, sessions }) => {
+                write!(f, "drained; cut off {requests} requests, {sessions} sessions")
+            }
             Event::AcceptFailed(errno) => write!(f, "accept failed, errno {errno}"),
             Event::QuoteFailed(error) => write!(f, "no quote: {error}"),
             Event::Engine { model, event } => {

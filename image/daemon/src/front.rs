@@ -17,6 +17,7 @@ use crate::channel::{Channel, Inside};
 use crate::evidence::Kind;
 use crate::evidence::document::{Challenge, Nonce};
 use crate::evidence::quotes::{QuoteError, Quotes};
+use crate::life::Life;
 
 /// Header of `/v1/attested-config`: the SHA-256 of the body, in lower-case hex.
 pub const CONFIG_SHA256: &str = "sealstone-config-sha256";
@@ -30,6 +31,9 @@ const NONCE_QUERY: &str = "?nonce=";
 /// Seconds after which a client that found the queue full may ask again: the queue empties in less on most TPMs.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// The same when this machine is about to end: time for another one to be in its place.
+const RETRY_ELSEWHERE: HeaderValue = HeaderValue::from_static("10");
+
 /// The body of an answer, all at once or as it comes to be.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
@@ -39,6 +43,9 @@ pub trait Answer: Send + Sync + 'static {
     fn answer<B>(&self, head: Parts, body: B, inside: &Inside) -> impl Future<Output = Response<Body>> + Send
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static;
+
+    /// How long this serves.
+    fn life(&self) -> &Life;
 
     /// The channel, if this has one to offer.
     fn channel(&self) -> Option<&Arc<Channel>> {
@@ -57,6 +64,7 @@ pub struct Front {
     quotes: Option<Quotes>,
     channel: Option<Arc<Channel>>,
     api: Option<Arc<Api>>,
+    life: Life,
 }
 
 impl Front {
@@ -71,6 +79,7 @@ impl Front {
             quotes: None,
             channel: None,
             api: None,
+            life: Life::default(),
         }
     }
 
@@ -150,12 +159,19 @@ impl Answer for Front {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
     {
         if let (Inside::Channel(session), Some(api)) = (inside, &self.api) {
+            if self.life.is_draining() && !is_about_the_machine(&head) {
+                return draining().map(BodyExt::boxed_unsync);
+            }
             if let Some(response) = api.answer(&head, body, session).await {
                 return response;
             }
         }
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
         self.open(&head.method, path).await.map(BodyExt::boxed_unsync)
+    }
+
+    fn life(&self) -> &Life {
+        &self.life
     }
 
     fn channel(&self) -> Option<&Arc<Channel>> {
@@ -208,6 +224,7 @@ impl<'a> Health<'a> {
             stages.push(Stage { name: "engines", state: engines });
         }
         let status = match (packs, engines) {
+            _ if front.life.is_draining() => "draining",
             (_, "loading") => "loading",
             ("ready", "ready") => "ready",
             _ => "degraded",
@@ -228,6 +245,18 @@ pub(crate) fn busy() -> Response<Full<Bytes>> {
     response
 }
 
+/// Sends a client away from a machine that is about to end.
+pub(crate) fn draining() -> Response<Full<Bytes>> {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "draining");
+    response.headers_mut().insert(RETRY_AFTER, RETRY_ELSEWHERE);
+    response
+}
+
+/// Whether a request is for one of the paths that are answered to the very end.
+fn is_about_the_machine(head: &Parts) -> bool {
+    ["/healthz", "/v1/attested-config", EVIDENCE_PATH].contains(&head.uri.path())
+}
+
 pub(crate) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -236,7 +265,8 @@ pub(crate) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
 
 /// An error in the shape that OpenAI's clients read. The code is fixed text: nothing of the request comes back.
 pub(crate) fn problem(status: StatusCode, code: &'static str) -> Response<Full<Bytes>> {
-    let body = format!(r#"{{"error":{{"code":"{code}","message":"{code}","param":null,"type":"invalid_request_error"}}}}"#);
+    let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+    let body = format!(r#"{{"error":{{"code":"{code}","message":"{code}","param":null,"type":"{kind}"}}}}"#);
     json(status, Bytes::from(body))
 }
 

@@ -14,6 +14,7 @@ pub mod confine;
 pub mod event;
 pub mod evidence;
 pub mod front;
+pub mod life;
 pub mod server;
 pub mod start;
 pub mod tpm;

@@ -10,7 +10,10 @@ use sealstone_daemon::start;
 fn main() -> ExitCode {
     event::log_panics();
     match start::run() {
-        Ok(never) => match never {},
+        Ok(ended) => {
+            event::log(&Event::Drained(ended));
+            ExitCode::SUCCESS
+        }
         Err(refusal) => {
             event::log(&Event::Refused(refusal));
             ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1 with a bound on everything that a peer decides, and the way from there into the channel.
+//! Connections: HTTP/1.1 with a bound on everything that a peer decides, and the way from there into the channel; and the end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,6 +18,7 @@ use tokio::time;
 use crate::channel::{self, Inside};
 use crate::event::{self, Event};
 use crate::front::{Answer, Body};
+use crate::life::{self, Ended, unless};
 
 /// Bounds per connection and on their number. Those of the channel are its own.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header fields of a request.
     pub headers: usize,
+    /// How long the end may take.
+    pub end: life::Limits,
 }
 
 impl Limits {
@@ -43,14 +46,25 @@ impl Limits {
         life: Duration::from_secs(60),
         head_bytes: 16 * 1024,
         headers: 64,
+        end: life::Limits::DEFAULT,
     };
 }
 
 /// Pause after a failed `accept`, which is nearly always a lack of descriptors or memory: time for some to be freed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts and answers for good; the error, a semaphore that somebody closed, cannot come up because nobody does.
-pub async fn serve<A: Answer>(listener: TcpListener, front: Arc<A>, limits: Limits) -> Result<Infallible, AcquireError> {
+/// Accepts and answers until the front's life ends, and then until nothing is left of it; the error, a semaphore that somebody
+/// closed, cannot come up because nobody does.
+pub async fn serve<A: Answer>(listener: TcpListener, front: Arc<A>, limits: Limits) -> Result<Ended, AcquireError> {
+    let life = front.life().clone();
+    match unless(life.draining(), accept(listener, front, limits)).await {
+        Some(Err(error)) => Err(error),
+        // The listening socket is closed by now. Connections that are open may still ask for the state.
+        Some(Ok(_)) | None => Ok(life.finish(limits.end).await),
+    }
+}
+
+async fn accept<A: Answer>(listener: TcpListener, front: Arc<A>, limits: Limits) -> Result<Infallible, AcquireError> {
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
         let slot = Arc::clone(&slots).acquire_owned().await?;

@@ -1,6 +1,5 @@
 //! From an exec by init to a confined process that serves.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealstone_config::MeasuredConfig;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, engine};
 use crate::channel::{self, Channel, Source};
@@ -15,7 +15,8 @@ use crate::confine;
 use crate::event::{self, Event, Refusal};
 use crate::evidence::quotes::{Quoter, Quotes};
 use crate::evidence::{Kind, Sources, document};
-use crate::front::Front;
+use crate::front::{Answer, Front};
+use crate::life::{Ended, Life};
 use crate::server::{self, Limits};
 use crate::tpm::Device;
 
@@ -25,8 +26,8 @@ const PACKS: &str = "/packs";
 /// What the front writes to its standard output once it listens and is confined. init waits for exactly this.
 const READY: &[u8] = b"ready\n";
 
-/// Comes up and serves; returns only if it can't.
-pub fn run() -> Result<Infallible, Refusal> {
+/// Comes up and serves until it is asked to end; what was cut off then.
+pub fn run() -> Result<Ended, Refusal> {
     if rustix::process::geteuid().is_root() {
         return Err(Refusal::Privileged);
     }
@@ -60,6 +61,7 @@ pub fn run() -> Result<Infallible, Refusal> {
         if let Some(api) = api::attach(&measured, sockets) {
             front = front.with_api(api);
         }
+        end_at_sigterm(front.life().clone()).map_err(|e| Refusal::Runtime(event::errno(&e)))?;
     }
 
     // The TPM isn't among the files that stay reachable: it is open.
@@ -74,6 +76,21 @@ async fn quotes(sources: &Sources, measured: &MeasuredConfig) -> Result<Quotes, 
     let event_log = sources.event_log().map_err(Refusal::EventLog)?;
     let device = Device::open(&sources.tpm).map_err(|e| Refusal::Tpm(event::errno(&e)))?;
     Ok(Quoter::new(device, measured, &event_log).await.map_err(Refusal::Attestation)?.start())
+}
+
+/// Has a task of the current runtime end `life` at SIGTERM: init's word that the machine is to be switched off.
+///
+/// # Errors
+/// The kernel doesn't take the handler.
+fn end_at_sigterm(life: Life) -> std::io::Result<()> {
+    let mut asked = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        if asked.recv().await.is_some() {
+            event::log(&Event::Draining);
+            life.end();
+        }
+    });
+    Ok(())
 }
 
 fn channel(source: Source) -> Result<Channel, Refusal> {

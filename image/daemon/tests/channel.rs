@@ -31,6 +31,7 @@ use sealstone_daemon::channel::{Channel, Inside, Limits, Source};
 use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::{Answer, Body, Front};
+use sealstone_daemon::life::Life;
 use sealstone_daemon::server;
 use tokio::time::Sleep;
 use tpm::FakeTpm;
@@ -67,6 +68,10 @@ impl Answer for Counting {
 
     fn channel(&self) -> Option<&Arc<Channel>> {
         self.front.channel()
+    }
+
+    fn life(&self) -> &Life {
+        self.front.life()
     }
 }
 

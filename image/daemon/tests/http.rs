@@ -17,8 +17,14 @@ use sealstone_daemon::server::{self, Limits};
 const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
 /// Short enough for a test, long enough for a busy machine to answer an honest request.
-const LIMITS: Limits =
-    Limits { connections: 4, head: Duration::from_millis(1500), life: Duration::from_secs(3), head_bytes: 8 * 1024, headers: 16 };
+const LIMITS: Limits = Limits {
+    connections: 4,
+    head: Duration::from_millis(1500),
+    life: Duration::from_secs(3),
+    head_bytes: 8 * 1024,
+    headers: 16,
+    end: sealstone_daemon::life::Limits::DEFAULT,
+};
 
 /// Serves on a free port of the loopback interface until the test process ends.
 fn start(limits: Limits) -> SocketAddr {

@@ -23,6 +23,7 @@ use sealstone_daemon::channel::{Channel, Inside, Limits, Source};
 use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::{Answer, Body, Front};
+use sealstone_daemon::life::Life;
 use sealstone_daemon::server;
 use sealstone_release::pin::Pin;
 use sealstone_release::policy::Policy;
@@ -150,6 +151,10 @@ impl Answer for Model {
 
     fn channel(&self) -> Option<&Arc<Channel>> {
         self.front.channel()
+    }
+
+    fn life(&self) -> &Life {
+        self.front.life()
     }
 }
 

@@ -19,6 +19,7 @@ use super::{Channel, Session, entropy, inside};
 use crate::evidence::document::Challenge;
 use crate::evidence::quotes::QuoteError;
 use crate::front::Answer;
+use crate::life::unless;
 
 /// How long a peer may take to take its farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -31,9 +32,11 @@ where
 {
     let Places { session: place, handshake } = places;
     let limits = channel.limits;
-    let result = time::timeout(limits.handshake, shake(&channel, &mut wire)).await;
+    let _running = front.life().session();
+    let shaken = unless(front.life().ending(), time::timeout(limits.handshake, shake(&channel, &mut wire))).await;
     drop(handshake);
-    match result.unwrap_or(Err(Stop::Code(close::PROTOCOL))) {
+    let in_time = shaken.unwrap_or(Ok(Err(Stop::Code(close::BUSY))));
+    match in_time.unwrap_or(Err(Stop::Code(close::PROTOCOL))) {
         Ok((duplex, session)) => {
             let options = Options { pace: limits.pace, idle: limits.idle };
             inside::serve(Stream::new(wire, duplex, options), front, session, limits).await;

@@ -1,11 +1,13 @@
 //! HTTP in a session: whichever version the client begins with.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -14,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time;
 
 use super::{Inside, Limits, Session};
-use crate::front::Answer;
+use crate::front::{Answer, Body};
+use crate::life::{Running, unless};
 
 /// What an HTTP/2 peer may have sent of bodies before they are read, and what may wait to be sent to it: each a stream and a
 /// session. Bodies are texts; more would be memory for nothing.
@@ -23,25 +26,51 @@ const WINDOW: u32 = 128 * 1024;
 /// Streams that a peer opened and took back at once, which costs it nothing: beyond these it is attacking (CVE-2023-44487).
 const RESETS: usize = 20;
 
-/// Serves until either side ends, or the session's age does.
+/// Serves until either side ends, the session's age does, or the front's life.
 pub(super) async fn serve<A, S>(stream: Stream<S>, front: Arc<A>, session: Session, limits: Limits)
 where
     A: Answer,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let life = front.life().clone();
     let inside = Inside::Channel(session);
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, inside) = (Arc::clone(&front), inside.clone());
         async move {
             let (head, body) = request.into_parts();
-            Ok::<_, Infallible>(front.answer(head, body, &inside).await)
+            let running = front.life().request();
+            let response = front.answer(head, body, &inside).await;
+            Ok::<_, Infallible>(response.map(|body| Held { body, _running: running }))
         }
     });
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    if time::timeout(limits.age, connection.as_mut()).await.is_err() {
+    if unless(time::timeout(limits.age, life.ending()), connection.as_mut()).await.is_none() {
         connection.as_mut().graceful_shutdown();
         let _ = time::timeout(limits.drain, connection).await;
+    }
+}
+
+/// An answer's body. Until it is dropped, sent or not, its request runs.
+struct Held {
+    body: Body,
+    _running: Running,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

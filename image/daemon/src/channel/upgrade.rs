@@ -17,7 +17,7 @@ use sealstone_channel::websocket;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Channel, handshake};
-use crate::front::{Answer, busy, not_allowed, problem};
+use crate::front::{Answer, busy, draining, not_allowed, problem};
 
 /// The only version of WebSocket that was ever finished.
 const VERSION: &str = "13";
@@ -39,6 +39,9 @@ pub fn upgrade<A: Answer>(channel: &Arc<Channel>, front: Arc<A>, mut request: Re
         Ok(accept) => accept,
         Err(response) => return *response,
     };
+    if front.life().is_draining() {
+        return draining();
+    }
     let Some(places) = places(channel) else { return busy() };
     let upgrade = hyper::upgrade::on(&mut request);
     let channel = Arc::clone(channel);
