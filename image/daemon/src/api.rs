@@ -2,7 +2,6 @@
 //!
 //! - `engine`: an engine's socket, shared by requests
 //! - `fields`, `generate`, `chat`, `completions`, `embeddings`: requests, parsed
-//! - `template`: a conversation as a prompt
 //! - `text`, `reply`, `stream`: replies, in one piece or as events
 //! - `error`: what is wrong, as clients read it
 //!
@@ -17,7 +16,6 @@ mod fields;
 mod generate;
 mod reply;
 mod stream;
-mod template;
 mod text;
 
 use std::future::poll_fn;
@@ -146,10 +144,9 @@ impl Api {
         B: hyper::body::Body<Data = Bytes>,
     {
         let (bytes, room) = self.receive(head, body).await?;
-        let Chat { asked, messages, logprobs } = Chat::parse(&bytes)?;
-        let facts = self.model(&asked.model)?.client.facts()?;
-        let prompt = template::render(&facts, &messages).map_err(chat::refused)?;
-        let work = Work { kind: Kind::Chat, input: "messages", asked, prompt, logprobs, room };
+        let Chat { asked, turns, logprobs } = Chat::parse(&bytes)?;
+        // The engine makes the text of it: the template is the model's.
+        let work = Work { kind: Kind::Chat, input: "messages", asked, prompt: Prompt::Chat(turns), logprobs, room };
         self.generate(work, session).await
     }
 

@@ -125,17 +125,7 @@ const LONG: usize = 500;
 
 /// Says hello, answers eight requests, begins the ninth, waits until it is cancelled, and goes.
 fn play_engine(mut socket: UnixStream) {
-    let facts = Facts {
-        name: "m".into(),
-        context: 4096,
-        sequences: 1,
-        width: 0,
-        vocabulary: 10,
-        parameters: 1,
-        begin: String::new(),
-        end: String::new(),
-        template: None,
-    };
+    let facts = Facts { name: "m".into(), context: 4096, sequences: 1, width: 0, vocabulary: 10, parameters: 1 };
     socket.write_all(&encode(&Report::Hello(Box::new(facts))).unwrap()).unwrap();
     let mut decoder = Decoder::new();
     let mut order = || loop {

@@ -2,6 +2,8 @@
 
 use sealstone_protocol::{Logprobs, Sampling};
 
+use crate::template::Template;
+
 /// What a model and its memory allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -48,6 +50,8 @@ pub trait Backend {
     fn begin(&self) -> Option<u32>;
     /// Text as tokens; with `special`, names of special tokens mean those.
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32>;
+    /// The model's chat template, if it brings one.
+    fn template(&self) -> Option<&Template>;
     /// A token's text; nothing for one that only controls.
     fn text(&self, token: u32) -> Vec<u8>;
     /// Whether a token ends a reply.

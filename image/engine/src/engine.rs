@@ -148,6 +148,10 @@ impl<B: Backend> Engine<B> {
     }
 
     fn tokens(&self, prompt: Prompt, most: usize) -> Result<Vec<u32>, Failure> {
+        let prompt = match prompt {
+            Prompt::Chat(turns) => self.backend.template().ok_or(Failure::NoTemplate)?.render(&turns)?,
+            prompt => prompt,
+        };
         let tokens = match prompt {
             Prompt::Tokens(tokens) => {
                 let vocabulary = self.backend.shape().vocabulary;
@@ -163,6 +167,8 @@ impl<B: Backend> Engine<B> {
                 }
                 tokens
             }
+            // A template makes text.
+            Prompt::Chat(_) => return Err(Failure::Internal),
         };
         if tokens.len() > most { Err(Failure::TooLong) } else { Ok(tokens) }
     }

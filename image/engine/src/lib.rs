@@ -7,6 +7,7 @@
 //! | [`engine`] | which sequences are computed when: continuous batches, the prompt cache, cancelling |
 //! | [`held`] | text that may turn out to be a stop string, or half a character |
 //! | [`schema`] | a JSON schema as a grammar |
+//! | [`template`] | a conversation as a prompt, by the model's chat template |
 //! | [`backend`] | what the engine needs of whoever computes |
 //! | `llama` | llama.cpp as that |
 //! | [`plan`] | how much memory the sequences get |
@@ -31,4 +32,5 @@ pub mod schema;
 pub mod serve;
 #[cfg(feature = "llama")]
 pub mod start;
+pub mod template;
 pub mod through;

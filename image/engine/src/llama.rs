@@ -20,6 +20,7 @@ use sealstone_protocol::{Alternative, Facts, Logprobs, Sampling, limits};
 
 use crate::backend::{Backend, Broken, Entry, Shape};
 use crate::plan::{Needs, Plan, plan};
+use crate::template::{SOURCE_BYTES, Template};
 
 /// Tokens of one computation, and of the part of it that is one graph. The first is a bound on how long a step takes; the
 /// second is llama.cpp's own choice, by which its benchmark measures.
@@ -56,6 +57,7 @@ pub struct Llama {
     embedder: Option<RefCell<LlamaContext<'static>>>,
     batch: LlamaBatch<'static>,
     shape: Shape,
+    template: Option<Template>,
 }
 
 /// Chooses tokens for one request.
@@ -112,17 +114,11 @@ impl Llama {
             width: if embedder.is_some() { width } else { 0 },
             embedding,
         };
-        Ok(Llama { model, context: made, embedder, batch: LlamaBatch::new(BATCH as usize, 1), shape })
+        Ok(Llama { model, context: made, embedder, batch: LlamaBatch::new(BATCH as usize, 1), shape, template: template(model) })
     }
 
     /// What the front is told.
     pub fn facts(&self, name: &str) -> Facts {
-        let vocab = self.model.vocab();
-        let named = |token: LlamaToken| {
-            let text = vocab.text(token).filter(|_| token.0 >= 0).map(|text| text.to_string_lossy().into_owned());
-            text.filter(|text| text.len() <= limits::NAME_BYTES).unwrap_or_default()
-        };
-        let template = self.model.chat_template(None).ok().and_then(|template| template.to_string().ok());
         Facts {
             name: name.to_owned(),
             context: self.shape.context,
@@ -130,9 +126,6 @@ impl Llama {
             width: self.shape.width,
             vocabulary: self.shape.vocabulary,
             parameters: self.model.n_params(),
-            begin: named(vocab.bos()),
-            end: named(vocab.eos()),
-            template: template.filter(|template| template.len() <= limits::TEMPLATE_BYTES),
         }
     }
 
@@ -145,6 +138,17 @@ impl Llama {
         let scores = (0_i32..).zip(self.logits(row));
         LlamaTokenDataArray::from_iter(scores.map(|(id, score)| LlamaTokenData::new(LlamaToken(id), *score, 0.0)), false)
     }
+}
+
+/// The chat template, with the names of the tokens that it may write.
+fn template(model: &LlamaModel) -> Option<Template> {
+    let vocab = model.vocab();
+    let named = |token: LlamaToken| {
+        let text = vocab.text(token).filter(|_| token.0 >= 0).map(|text| text.to_string_lossy().into_owned());
+        text.filter(|text| text.len() <= limits::NAME_BYTES).unwrap_or_default()
+    };
+    let source = model.chat_template(None).ok()?.to_string().ok().filter(|source| source.len() <= SOURCE_BYTES)?;
+    Some(Template { source, begin: named(vocab.bos()), end: named(vocab.eos()) })
 }
 
 /// The pooling that the model names, or the mean: a model that was made to generate names none.
@@ -186,6 +190,10 @@ impl Backend for Llama {
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32> {
         let tokens = self.model.vocab().tokenize(text.as_bytes(), false, special);
         tokens.into_iter().filter_map(|token| u32::try_from(token.0).ok()).collect()
+    }
+
+    fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
     }
 
     fn text(&self, id: u32) -> Vec<u8> {

@@ -9,6 +9,8 @@ pub const PROMPT_BYTES: usize = 1024 * 1024;
 pub const PROMPT_TOKENS: usize = 256 * 1024;
 /// The segments of a prompt: a chat message takes about three.
 pub const SEGMENTS: usize = 8192;
+/// Messages of a conversation. The segments that they become stay below [`SEGMENTS`].
+pub const TURNS: usize = 2048;
 /// Stop strings of one request.
 pub const STOPS: usize = 16;
 /// Bytes of one stop string. The engine holds back up to this much text per request.
@@ -31,9 +33,7 @@ pub const REPETITION: f32 = 4.0;
 pub const BIAS: f32 = 100.0;
 /// Bytes of one token's text, and of the text that one report releases: what was held back with a token on top.
 pub const TOKEN_BYTES: usize = 64 * 1024;
-/// A model's name and its text for a special token, in bytes.
+/// A model's name, and a speaker's, in bytes.
 pub const NAME_BYTES: usize = 1024;
-/// A chat template, in bytes.
-pub const TEMPLATE_BYTES: usize = 512 * 1024;
 /// Numbers in an embedding.
 pub const WIDTH: usize = 64 * 1024;

@@ -64,6 +64,30 @@ pub enum Prompt {
     },
     /// Tokens as they are. One that the model doesn't have is an error of the request.
     Tokens(Vec<u32>),
+    /// A conversation, of which the model's own chat template makes the text, up to where the assistant's answer begins.
+    Chat(Vec<Turn>),
+}
+
+/// A message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Who says it.
+    pub role: Role,
+    /// The speaker's name, where there are several in a role.
+    pub name: Option<String>,
+    /// What is said.
+    pub content: String,
+}
+
+/// Who says something. Others, and other words for these, are not for a template to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Whoever set the assistant up.
+    System,
+    /// Whoever asks it.
+    User,
+    /// The model, earlier.
+    Assistant,
 }
 
 /// A piece of a prompt's text.
@@ -211,6 +235,11 @@ impl Prompt {
                 within("the prompt's text", segments.len() <= limits::SEGMENTS && bytes <= limits::PROMPT_BYTES)
             }
             Prompt::Tokens(tokens) => within("the prompt's tokens", tokens.len() <= limits::PROMPT_TOKENS),
+            Prompt::Chat(turns) => {
+                let bytes = turns.iter().fold(0_usize, |sum, turn| sum.saturating_add(turn.bytes()));
+                let names = turns.iter().filter_map(|turn| turn.name.as_ref()).all(|name| name.len() <= limits::NAME_BYTES);
+                within("the conversation", turns.len() <= limits::TURNS && bytes <= limits::PROMPT_BYTES && names)
+            }
         }
     }
 
@@ -230,6 +259,11 @@ impl Prompt {
                 to.u8(1);
                 write_tokens(to, tokens)?;
             }
+            Prompt::Chat(turns) => {
+                to.u8(2);
+                to.count("the conversation", turns.len(), limits::TURNS)?;
+                turns.iter().try_for_each(|turn| turn.write(to))?;
+            }
         }
         Ok(())
     }
@@ -244,10 +278,45 @@ impl Prompt {
                 begin: from.flag(what)?,
             },
             1 => Prompt::Tokens(read_tokens(from)?),
+            2 => Prompt::Chat(from.list("the conversation", limits::TURNS, 6, Turn::read)?),
             _ => return Err(Error::Range(what)),
         };
         prompt.check()?;
         Ok(prompt)
+    }
+}
+
+impl Turn {
+    /// What counts towards [`limits::PROMPT_BYTES`].
+    fn bytes(&self) -> usize {
+        self.content.len().saturating_add(self.name.as_ref().map_or(0, String::len))
+    }
+
+    fn write(&self, to: &mut Writer) -> Result<(), Error> {
+        to.u8(match self.role {
+            Role::System => 0,
+            Role::User => 1,
+            Role::Assistant => 2,
+        });
+        to.flag(self.name.is_some());
+        if let Some(name) = &self.name {
+            to.bytes("a speaker's name", name.as_bytes(), limits::NAME_BYTES)?;
+        }
+        to.bytes("a message", self.content.as_bytes(), limits::PROMPT_BYTES)
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Turn, Error> {
+        let role = match from.u8("a role")? {
+            0 => Role::System,
+            1 => Role::User,
+            2 => Role::Assistant,
+            _ => return Err(Error::Range("a role")),
+        };
+        let name = match from.flag("a speaker's name")? {
+            true => Some(from.text("a speaker's name", limits::NAME_BYTES)?),
+            false => None,
+        };
+        Ok(Turn { role, name, content: from.text("a message", limits::PROMPT_BYTES)? })
     }
 }
 

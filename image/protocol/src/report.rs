@@ -28,8 +28,8 @@ pub enum Report {
     },
 }
 
-/// What the front needs to know of a model. All of it comes from the pack, so it is measured, but not by people whom the
-/// front needs to trust: a template is to be bounded like any input.
+/// What the front needs to know of a model: numbers. Text of the model's file, its chat template above all, stays in the
+/// engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The model's name in the configuration.
@@ -44,12 +44,6 @@ pub struct Facts {
     pub vocabulary: u32,
     /// The model's parameters, all together.
     pub parameters: u64,
-    /// The text of the token that begins a prompt; empty if there is none.
-    pub begin: String,
-    /// The text of the token that ends a reply; empty if there is none.
-    pub end: String,
-    /// The model's chat template, in Jinja.
-    pub template: Option<String>,
 }
 
 /// One token of a reply.
@@ -172,10 +166,22 @@ pub enum Failure {
     /// It was cancelled before it had an answer: an embedding, or tokens.
     #[error("cancelled")]
     Cancelled,
+    /// A conversation, and the model brings no chat template.
+    #[error("the model has no chat template")]
+    NoTemplate,
+    /// The model's chat template says that it doesn't take such a conversation.
+    #[error("the chat template refuses the conversation")]
+    TemplateRefused,
+    /// The model's chat template can't be read, or fails: a fault of the model's file.
+    #[error("the chat template is faulty")]
+    TemplateFaulty,
+    /// The model's chat template took more steps, or went deeper, than any may.
+    #[error("the chat template goes beyond its bounds")]
+    TemplateBounds,
 }
 
 impl Failure {
-    const ALL: [Failure; 9] = [
+    const ALL: [Failure; 13] = [
         Failure::TooLong,
         Failure::Empty,
         Failure::UnknownToken,
@@ -185,6 +191,10 @@ impl Failure {
         Failure::Duplicate,
         Failure::Internal,
         Failure::Cancelled,
+        Failure::NoTemplate,
+        Failure::TemplateRefused,
+        Failure::TemplateFaulty,
+        Failure::TemplateBounds,
     ];
 
     fn code(self) -> u8 {
@@ -210,12 +220,6 @@ impl Facts {
             to.u32(number);
         }
         to.u64(self.parameters);
-        to.bytes("the token's name", self.begin.as_bytes(), limits::NAME_BYTES)?;
-        to.bytes("the token's name", self.end.as_bytes(), limits::NAME_BYTES)?;
-        to.flag(self.template.is_some());
-        if let Some(template) = &self.template {
-            to.bytes("the template", template.as_bytes(), limits::TEMPLATE_BYTES)?;
-        }
         Ok(())
     }
 
@@ -227,12 +231,6 @@ impl Facts {
             width: from.u32("the width")?,
             vocabulary: from.u32("the vocabulary")?,
             parameters: from.u64("the parameters")?,
-            begin: from.text("the token's name", limits::NAME_BYTES)?,
-            end: from.text("the token's name", limits::NAME_BYTES)?,
-            template: match from.flag("the template")? {
-                true => Some(from.text("the template", limits::TEMPLATE_BYTES)?),
-                false => None,
-            },
         };
         facts.check()?;
         Ok(facts)

@@ -45,11 +45,19 @@ impl Source {
     }
 
     fn prompt(&mut self) -> Prompt {
-        if self.flag() {
-            return Prompt::Tokens(self.list(50, Source::u32));
+        match self.below(3) {
+            0 => return Prompt::Tokens(self.list(50, Source::u32)),
+            1 => return Prompt::Chat(self.list(5, Source::turn)),
+            _ => {}
         }
         let segments = self.list(5, |s| Segment { text: s.text(0, 30), special: s.flag() });
         Prompt::Text { segments, begin: self.flag() }
+    }
+
+    fn turn(&mut self) -> Turn {
+        let role = [Role::System, Role::User, Role::Assistant][self.below(3) as usize];
+        let name = self.flag().then(|| self.text(0, 8));
+        Turn { role, name, content: self.text(0, 30) }
     }
 
     fn generate(&mut self) -> Generate {
@@ -101,9 +109,6 @@ impl Source {
             width: self.below(8192) as u32,
             vocabulary: self.u32(),
             parameters: self.next(),
-            begin: self.text(0, 5),
-            end: self.text(0, 5),
-            template: self.flag().then(|| self.text(0, 100)),
         }
     }
 
@@ -129,12 +134,12 @@ impl Source {
             }
             3 => Report::Embedding(Embedding { id, vector: self.list(30, Source::unit), tokens: self.u32() }),
             4 => Report::Tokens(Tokens { id, tokens: self.list(30, Source::u32) }),
-            _ => Report::Failed { id, failure: FAILURES[self.below(9) as usize] },
+            _ => Report::Failed { id, failure: FAILURES[self.below(FAILURES.len() as u64) as usize] },
         }
     }
 }
 
-const FAILURES: [Failure; 9] = [
+const FAILURES: [Failure; 13] = [
     Failure::TooLong,
     Failure::Empty,
     Failure::UnknownToken,
@@ -144,6 +149,10 @@ const FAILURES: [Failure; 9] = [
     Failure::Duplicate,
     Failure::Internal,
     Failure::Cancelled,
+    Failure::NoTemplate,
+    Failure::TemplateRefused,
+    Failure::TemplateFaulty,
+    Failure::TemplateBounds,
 ];
 
 fn decode<M: Message>(frame: &[u8]) -> Result<Option<M>, Error> {
@@ -242,6 +251,11 @@ fn what_is_out_of_range_is_neither_sent_nor_read() {
             let segment = Segment { text: "x".repeat(limits::PROMPT_BYTES / 2 + 1), special: false };
             g.prompt = Prompt::Text { segments: vec![segment; 2], begin: false };
         }),
+        ("conversation", |g| g.prompt = Prompt::Chat(vec![says(1); limits::TURNS + 1])),
+        ("conversation", |g| g.prompt = Prompt::Chat(vec![says(limits::PROMPT_BYTES / 2 + 1); 2])),
+        ("conversation", |g| {
+            g.prompt = Prompt::Chat(vec![Turn { name: Some("x".repeat(limits::NAME_BYTES + 1)), ..says(1) }]);
+        }),
     ];
     for (what, change) in table {
         let mut generate = Source(5).generate();
@@ -255,6 +269,10 @@ fn what_is_out_of_range_is_neither_sent_nor_read() {
     let temperature = frame.len() - (4 + 4 + 1 + 4 + 1 + 1);
     frame[temperature..temperature + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     assert_eq!(decode::<Order>(&frame), Err(Error::Range("the temperature")));
+}
+
+fn says(length: usize) -> Turn {
+    Turn { role: Role::User, name: None, content: "x".repeat(length) }
 }
 
 #[test]

@@ -1,21 +1,17 @@
 //! `/v1/chat/completions`: its request.
 
-use sealstone_protocol::limits;
+use sealstone_protocol::{Role, Turn, limits};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::fields::{Fields, wrong};
 use super::generate::Asked;
-use super::template::{Message, TemplateError};
-
-/// Messages of one conversation.
-const MESSAGES: usize = 2048;
 
 /// A request.
 #[derive(Debug)]
 pub(super) struct Chat {
     pub(super) asked: Asked,
-    pub(super) messages: Vec<Message>,
+    pub(super) turns: Vec<Turn>,
     pub(super) logprobs: Option<u32>,
 }
 
@@ -24,7 +20,7 @@ impl Chat {
         let mut fields = Fields::parse(body)?;
         let asked = Asked::take(&mut fields)?;
         let items = fields.list("messages")?;
-        let messages = messages(fields.required("messages", items)?)?;
+        let turns = turns(fields.required("messages", items)?)?;
         let logprobs = logprobs(&mut fields)?;
         // What these would ask for isn't here; clients send them empty.
         fields.only("tools", &[json!([])])?;
@@ -34,18 +30,7 @@ impl Chat {
         fields.only("modalities", &[json!(["text"])])?;
         fields.ignore(&["parallel_tool_calls"]);
         fields.end()?;
-        Ok(Chat { asked, messages, logprobs })
-    }
-}
-
-pub(super) fn refused(error: TemplateError) -> ApiError {
-    match error {
-        TemplateError::Missing => {
-            ApiError::field("model", "no_chat_template", "the model has no chat template; use /v1/completions")
-        }
-        TemplateError::Refused => {
-            ApiError::field("messages", "chat_template", "the model's chat template doesn't accept these messages")
-        }
+        Ok(Chat { asked, turns, logprobs })
     }
 }
 
@@ -59,24 +44,27 @@ fn logprobs(fields: &mut Fields) -> Result<Option<u32>, ApiError> {
     }
 }
 
-fn messages(items: Vec<Value>) -> Result<Vec<Message>, ApiError> {
-    if items.is_empty() || items.len() > MESSAGES {
-        return Err(wrong("messages", &format!("a list of 1 to {MESSAGES} messages")));
+fn turns(items: Vec<Value>) -> Result<Vec<Turn>, ApiError> {
+    if items.is_empty() || items.len() > limits::TURNS {
+        return Err(wrong("messages", &format!("a list of 1 to {} messages", limits::TURNS)));
     }
-    items.into_iter().enumerate().map(|(index, item)| message(item, &format!("messages[{index}]"))).collect()
+    items.into_iter().enumerate().map(|(index, item)| turn(item, &format!("messages[{index}]"))).collect()
 }
 
-fn message(item: Value, place: &str) -> Result<Message, ApiError> {
+fn turn(item: Value, place: &str) -> Result<Turn, ApiError> {
     let mut fields = Fields::nested(item, place)?;
     let role = fields.text("role")?;
     let role = match fields.required("role", role)?.as_str() {
         // What OpenAI calls the system's messages since its models reason; templates only know the older name.
-        "system" | "developer" => "system",
-        "user" => "user",
-        "assistant" => "assistant",
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
         _ => return Err(wrong(&fields.name("role"), "system, developer, user or assistant")),
     };
     let name = fields.text("name")?;
+    if name.as_ref().is_some_and(|name| name.len() > limits::NAME_BYTES) {
+        return Err(wrong(&fields.name("name"), &format!("a string of at most {} bytes", limits::NAME_BYTES)));
+    }
     let place = fields.name("content");
     let content = fields.any("content");
     let content = content_text(fields.required("content", content)?, &place)?;
@@ -87,7 +75,7 @@ fn message(item: Value, place: &str) -> Result<Message, ApiError> {
     // What OpenAI's clients themselves made of the content.
     fields.ignore(&["parsed"]);
     fields.end()?;
-    Ok(Message { role, name, content })
+    Ok(Turn { role, name, content })
 }
 
 /// Text, or a list of parts that are text.

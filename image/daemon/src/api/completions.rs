@@ -72,5 +72,7 @@ fn fits(prompt: &Prompt) -> bool {
     match prompt {
         Prompt::Text { segments, .. } => segments.iter().all(|segment| segment.text.len() <= limits::PROMPT_BYTES),
         Prompt::Tokens(tokens) => tokens.len() <= limits::PROMPT_TOKENS,
+        // Not made here.
+        Prompt::Chat(_) => false,
     }
 }

@@ -93,6 +93,18 @@ impl ApiError {
             Failure::Schema => ApiError::field("response_format", "invalid_json_schema", "the JSON schema can't be used"),
             Failure::Unsupported => ApiError::field("model", "unsupported_by_model", "the model can't do this"),
             Failure::Busy => ApiError::busy(),
+            Failure::NoTemplate => {
+                let message = "the model has no chat template; use /v1/completions";
+                ApiError::field("model", "no_chat_template", message)
+            }
+            Failure::TemplateRefused => fault("chat_template", "the model's chat template doesn't accept these messages"),
+            Failure::TemplateFaulty => {
+                let message = "the model's chat template fails; use /v1/completions";
+                ApiError::field("model", "chat_template_faulty", message)
+            }
+            Failure::TemplateBounds => {
+                fault("chat_template_bounds", "the model's chat template takes too many steps for these messages")
+            }
             _ => ApiError::internal(),
         }
     }

@@ -20,20 +20,8 @@ use crate::front::Body;
 
 const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"a.gguf","name":"alpha","required":true,"root":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192},{"file":"b.gguf","name":"beta","required":false,"root":"ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100","salt":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
-const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
-
 fn facts() -> Facts {
-    Facts {
-        name: "alpha".into(),
-        context: 512,
-        sequences: 4,
-        width: 3,
-        vocabulary: 300,
-        parameters: 1000,
-        begin: "<s>".into(),
-        end: "<|end|>".into(),
-        template: Some(TEMPLATE.into()),
-    }
+    Facts { name: "alpha".into(), context: 512, sequences: 4, width: 3, vocabulary: 300, parameters: 1000 }
 }
 
 /// Runs a test on a runtime as the front's.

@@ -1,9 +1,10 @@
 //! The order of things, with a backend that shows what it was asked to compute.
 
-use sealstone_protocol::{Logprobs, Sampling, Segment, Tokenize};
+use sealstone_protocol::{Logprobs, Role, Sampling, Segment, Tokenize, Turn};
 
 use super::*;
 use crate::backend::{Broken, Shape};
+use crate::template::Template;
 
 /// Says one more than the sum of what its sequence holds, so that a mixed-up or lost token changes everything behind it.
 /// Tokens are bytes; 0 ends a reply.
@@ -14,6 +15,7 @@ struct Adder {
     batches: Vec<Vec<Entry>>,
     /// Fails at this computation.
     breaks_at: Option<usize>,
+    template: Option<Template>,
     /// Can only forget everything.
     forgets_all: bool,
 }
@@ -23,7 +25,15 @@ const SHAPE: Shape = Shape { context: 64, sequences: 2, batch: 16, vocabulary: 1
 impl Adder {
     fn new() -> Adder {
         let sequences = vec![Vec::new(); SHAPE.sequences as usize];
-        Adder { shape: SHAPE, sequences, rows: Vec::new(), batches: Vec::new(), breaks_at: None, forgets_all: false }
+        Adder {
+            shape: SHAPE,
+            sequences,
+            rows: Vec::new(),
+            batches: Vec::new(),
+            breaks_at: None,
+            template: None,
+            forgets_all: false,
+        }
     }
 
     fn after(tokens: &[u32]) -> u32 {
@@ -44,6 +54,10 @@ impl Backend for Adder {
 
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32> {
         if special && text == "<end>" { vec![0] } else { text.bytes().map(u32::from).collect() }
+    }
+
+    fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
     }
 
     fn text(&self, token: u32) -> Vec<u8> {
@@ -332,4 +346,30 @@ fn people_cant_write_special_tokens() {
     engine.take(Order::Tokenize(Tokenize { id: RequestId(1), prompt }), &mut out);
     let tokens = [&[1, 97], &b"<end>".map(u32::from)[..], &[0]].concat();
     assert_eq!(out, [Report::Tokens(Tokens { id: RequestId(1), tokens })]);
+}
+
+#[test]
+fn a_conversation_goes_through_the_template() {
+    let turn = Turn { role: Role::User, name: None, content: "<end>".into() };
+    let ask = |source: Option<&str>, order: fn(Prompt) -> Order, turn: &Turn| {
+        let template = source.map(|source| Template { source: source.into(), begin: String::new(), end: String::new() });
+        let mut engine = Engine::new(Adder { template, ..Adder::new() });
+        let mut out = Vec::new();
+        engine.take(order(Prompt::Chat(vec![turn.clone()])), &mut out);
+        out.pop()
+    };
+    let tokenize: fn(Prompt) -> Order = |prompt| Order::Tokenize(Tokenize { id: RequestId(1), prompt });
+    let generate: fn(Prompt) -> Order = |prompt| Order::Generate(Box::new(Generate { prompt, ..request(1, 0, Vec::new(), 1) }));
+    let failed = |failure| Some(Report::Failed { id: RequestId(1), failure });
+    // What the template writes names the token, what people write doesn't.
+    let tokens = [&[1], &b"<end>".map(u32::from)[..], &[0]].concat();
+    let source = "{{ messages[0].content }}{{ '<end>' }}";
+    assert_eq!(ask(Some(source), tokenize, &turn), Some(Report::Tokens(Tokens { id: RequestId(1), tokens })));
+    assert_eq!(ask(Some(source), generate, &turn), None, "it waits for its turn");
+    assert_eq!(ask(None, generate, &turn), failed(Failure::NoTemplate));
+    assert_eq!(ask(Some("{{ raise_exception('no') }}"), generate, &turn), failed(Failure::TemplateRefused));
+    assert_eq!(ask(Some("{% if %}"), generate, &turn), failed(Failure::TemplateFaulty));
+    // 64 tokens are the context.
+    let long = Turn { content: "x".repeat(64), ..turn };
+    assert_eq!(ask(Some(source), generate, &long), failed(Failure::TooLong));
 }

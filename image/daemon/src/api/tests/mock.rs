@@ -100,12 +100,19 @@ impl Mock {
     }
 }
 
-/// People's text in braces.
+/// People's text in braces, and of a conversation who says it.
 pub(super) fn prompt_text(prompt: &Prompt) -> String {
     match prompt {
         Prompt::Text { segments, .. } => {
             segments.iter().map(|s| if s.special { s.text.clone() } else { format!("{{{}}}", s.text) }).collect()
         }
         Prompt::Tokens(tokens) => format!("{tokens:?}"),
+        Prompt::Chat(turns) => turns
+            .iter()
+            .map(|turn| {
+                let name = turn.name.as_ref().map_or(String::new(), |name| format!("({name})"));
+                format!("{:?}{name}: {{{}}}\n", turn.role, turn.content)
+            })
+            .collect(),
     }
 }

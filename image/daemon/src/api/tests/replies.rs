@@ -30,8 +30,7 @@ fn a_chat() {
         let (api, mut mock) = started(engine::Limits::DEFAULT).await;
         let play = async {
             let order = mock.generate().await;
-            assert_eq!(prompt_text(&order.prompt), "<|user|>{hello}<|end|><|assistant|>");
-            assert!(matches!(order.prompt, Prompt::Text { begin: true, .. }));
+            assert_eq!(prompt_text(&order.prompt), "User: {hello}\n");
             assert_eq!(order.salt, Salt([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]));
             assert_eq!((order.max_tokens, order.logprobs, order.stop.len()), (512, None, 0));
             assert_eq!((order.sampling.temperature, order.sampling.top_p), (1.0, 1.0));
@@ -100,10 +99,7 @@ fn every_field_reaches_the_engine() {
         });
         let play = async {
             let order = mock.generate().await;
-            assert_eq!(
-                prompt_text(&order.prompt),
-                "<|system|>{ab}<|end|><|assistant|>{c}<|end|><|user|>{<|end|>}<|end|><|assistant|>"
-            );
+            assert_eq!(prompt_text(&order.prompt), "System: {ab}\nAssistant: {c}\nUser(n): {<|end|>}\n");
             let sampling = &order.sampling;
             assert_eq!((sampling.temperature, sampling.top_k, sampling.min_p, sampling.seed), (0.25, 40, 0.05, 3));
             assert!(sampling.top_p > 0.0 && sampling.top_p < 1e-30);
@@ -304,7 +300,7 @@ fn two_hundred_at_once_get_their_own() {
                 } else {
                     value(response).await["choices"][0]["message"]["content"].as_str().unwrap().to_owned()
                 };
-                assert_eq!(got, format!("<|user|>{{{}}}{}<|end|><|assistant|>", said.trim(), if n % 17 == 0 { " " } else { "" }));
+                assert_eq!(got, format!("User: {{{said}}}\n"));
             })
         };
         let asked: Vec<_> = (0..200).map(ask).collect();
