@@ -1,6 +1,7 @@
 //! The command line: verbs, options and their help texts.
 
 mod client;
+mod collateral;
 mod diff;
 mod measure;
 mod pack;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use client::{ChatArgs, ProxyArgs, TrustArgs};
+pub(crate) use collateral::{CollateralArgs, CollateralVerb, FetchArgs};
 pub(crate) use diff::{DiffArgs, ReproduceArgs};
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use pack::PackArgs;
@@ -55,6 +57,7 @@ pub(crate) enum Verb {
     Run(RunArgs),
     Root(RootArgs),
     Verify(VerifyArgs),
+    Collateral(CollateralArgs),
     Chat(ChatArgs),
     Proxy(ProxyArgs),
     Release(ReleaseArgs),

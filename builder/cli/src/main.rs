@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => commands::run::run(args, &reporter),
         Verb::Root(args) => commands::root::run(args, &reporter),
         Verb::Verify(args) => commands::verify::run(args),
+        Verb::Collateral(args) => commands::collateral::run(args, &reporter),
         Verb::Chat(args) => commands::chat::run(args),
         Verb::Proxy(args) => commands::proxy::run(args),
         Verb::Release(args) => commands::release::run(args),

@@ -24,6 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Talks to images: verifies, and never uses what builds.
     ("sealstone-client", &["sealstone-release"]),
     ("sealstone-inputs", &["sealstone-spec"]),
+    // Fetches for verification what it is handed: `inputs` has the only HTTP client that leaves the machine. Nothing of verification uses it.
+    ("sealstone-collateral", &["sealstone-evidence", "sealstone-inputs", "sealstone-release"]),
     ("sealstone-sandbox", &["sealstone-spec"]),
     ("sealstone-assemble", &["sealstone-formats", "sealstone-spec"]),
     ("sealstone-bom", &["sealstone-formats", "sealstone-spec"]),
@@ -50,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "ovmf-measure",
             "sealstone-bom",
             "sealstone-client",
+            "sealstone-collateral",
             "sealstone-compare",
             "sealstone-evidence",
             "sealstone-inputs",

@@ -102,7 +102,7 @@ fn endorsement(report: &Report, product: Product, vendors: &Vendors<'_>) -> Resu
     let url = vendors.amd(&endorsement_path(report, product)?);
     let request = Request { what: "the VCEK's certificate", url, limit: MAX_CERTIFICATE, header: None, of: "chip at this TCB" };
     let document = vendors.get(&request, OPTION)?;
-    Certificate::from_der(request.what, &document.bytes).map_err(|error| unusable(&request, error))
+    Certificate::from_pem_or_der(request.what, &document.bytes).map_err(|error| unusable(&request, error))
 }
 
 /// The key is derived from the reported TCB, so that is the one to ask for.

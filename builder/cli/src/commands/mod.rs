@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod chat;
 mod client;
+pub(crate) mod collateral;
 mod compare;
 pub(crate) mod coverage;
 pub(crate) mod diff;

@@ -148,7 +148,7 @@ fn tpm(args: &VerifyTpmArgs) -> Result<Verdict, Failure> {
 }
 
 /// Reads a file and parses it; errors name it.
-fn parse<T, E: std::fmt::Display>(file: &Path, parser: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, Failure> {
+pub(super) fn parse<T, E: std::fmt::Display>(file: &Path, parser: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, Failure> {
     let bad = |e: &dyn std::fmt::Display| Failure::bad_input(format!("reading {}: {e}", file.display()));
     let bytes = std::fs::read(file).map_err(|e| bad(&e))?;
     parser(&bytes).map_err(|e| bad(&e))
