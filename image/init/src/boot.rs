@@ -1,17 +1,17 @@
 //! The order in which the machine comes up.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read;
 
 use sealstone_config::MeasuredConfig;
 
 use crate::fatal::{Context, Fatal};
-use crate::front::Front;
+use crate::front::{Drained, Front};
+use crate::signals::Signals;
 use crate::{console, engines, evidence, machine, mounts, network, packs};
 
 /// Brings the machine up and watches over it; comes back only with the reason to end it.
-pub(crate) fn run() -> Result<Infallible, Fatal> {
+pub(crate) fn run() -> Result<Drained, Fatal> {
     mounts::kernel_filesystems()?;
     console::attach()?;
     machine::restrict()?;
@@ -28,10 +28,12 @@ pub(crate) fn run() -> Result<Infallible, Fatal> {
     machine::give_up_privileges_by_exec()?;
     let (engines, sockets) = engines::start(&config.models, &mounted)?;
     let mut front = Front::start(engines, sockets)?;
-    machine::keep_only_power_off()?;
+    // Not before: programs inherit what is blocked. A SIGTERM that comes earlier is lost, and what ended earlier is found all the same.
+    let signals = Signals::block().doing("blocking signals")?;
+    machine::keep_only_power_off_and_signals()?;
     front.wait_until_ready()?;
     console::say(&format!("ready after {} s", console::since_boot()));
-    front.watch()
+    front.watch(&signals)
 }
 
 fn read_config() -> Result<MeasuredConfig, Fatal> {

@@ -33,6 +33,9 @@ pub(crate) enum Fatal {
     /// The daemon didn't say that it is ready; what it said stands on the console above.
     #[error("the front was not ready within {0} s")]
     FrontSilent(u64),
+    /// The daemon was asked to end and took longer than its own bounds allow. What it did is cut off.
+    #[error("the front did not end within {0} s of being asked")]
+    FrontStays(u64),
     /// The daemon ended, which it never does by itself; what it said stands on the console above.
     #[error("the front ended ({0})")]
     FrontEnded(ExitStatus),
@@ -51,8 +54,8 @@ impl<T, E: Into<std::io::Error>> Context<T> for Result<T, E> {
 }
 
 /// Says why, on one line, and switches the machine off. Memory is not synced anywhere: there is no writable disk.
-pub(crate) fn power_off(fatal: &Fatal) -> ! {
-    console::say(&format!("fatal: {fatal}"));
+pub(crate) fn power_off(why: &str) -> ! {
+    console::say(why);
     console::drain();
     let _ = reboot(RebootCommand::PowerOff);
     // Only a machine without a way to switch itself off comes here. An init that returns makes the kernel panic, which

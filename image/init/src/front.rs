@@ -1,6 +1,5 @@
 //! Starting the daemon and watching it.
 
-use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, read};
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, Signal as Number, WaitOptions, kill_process, wait};
 
+use crate::console;
 use crate::engines::Engines;
 use crate::fatal::{Context, Fatal};
+use crate::signals::{Signal, Signals};
 
 /// The front's user: not root, and not the engine's.
 pub(crate) const UID: u32 = 100;
@@ -21,6 +22,19 @@ pub(crate) const GID: u32 = 100;
 
 /// How long the front may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the front may take to end once it was asked to: longer than it gives its requests and sessions (`daemon/src/life.rs`), and less
+/// than clouds give a guest.
+const FAREWELL: Duration = Duration::from_secs(55);
+
+/// For the network card to send what the front left in the kernel's buffers.
+const LAST_PACKETS: Duration = Duration::from_millis(500);
+
+/// Between two looks at what has ended, if no signal says so first.
+const LOOK: Duration = Duration::from_secs(3600);
+
+/// The front was asked to end, and did.
+pub(crate) struct Drained;
 
 /// What the front writes when it listens, is confined, and will answer. `daemon/src/start.rs` has the same.
 const READY: &[u8] = b"ready\n";
@@ -44,9 +58,15 @@ impl Front {
     pub(crate) fn start(engines: Engines, sockets: Vec<OwnedFd>) -> Result<Front, Fatal> {
         let inherited = number(sockets, FIRST_SOCKET)?;
         let mut command = Command::new("/daemon");
-        command.env_clear().current_dir("/").uid(UID).gid(GID).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().doing("starting the front")?;
+        command.env_clear().current_dir("/").uid(UID).gid(GID);
+        let front = Front::run(command, engines);
         drop(inherited);
+        front
+    }
+
+    /// A front that is this program.
+    pub(crate) fn run(mut command: Command, engines: Engines) -> Result<Front, Fatal> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().doing("starting the front")?;
         let status = child.stdout.take().ok_or_else(|| io::Error::other("no pipe")).doing("starting the front")?;
         Ok(Front { child, status, engines })
     }
@@ -63,27 +83,63 @@ impl Front {
             let mut bytes = [0u8; READY.len()];
             let count = read(&self.status, &mut bytes).doing("reading the front's status")?;
             if count == 0 {
-                return self.watch().map(|never| match never {});
+                return Err(self.end()?);
             }
             said.extend_from_slice(bytes.get(..count).unwrap_or_default());
         }
         if said == READY { Ok(()) } else { Err(Fatal::FrontSilent(PATIENCE.as_secs())) }
     }
 
-    /// Reaps whatever ends, until it is the front.
-    pub(crate) fn watch(&mut self) -> Result<Infallible, Fatal> {
-        let front = Pid::from_child(&self.child);
+    /// Reaps whatever ends, until it is the front. At SIGTERM the front is asked to end, and its end is then a good one.
+    pub(crate) fn watch(&mut self, signals: &Signals) -> Result<Drained, Fatal> {
+        let mut asked: Option<Instant> = None;
         loop {
-            match wait(WaitOptions::empty()) {
-                Ok(Some((pid, status))) if pid == front => {
-                    return Err(Fatal::FrontEnded(ExitStatus::from_raw(status.as_raw())));
+            // One signal can stand for several ends.
+            while let Some(status) = self.reap(WaitOptions::NOHANG)? {
+                if let Some(status) = status {
+                    return if asked.is_some() && status.success() { drained() } else { Err(Fatal::FrontEnded(status)) };
                 }
-                Ok(Some((pid, status))) => self.engines.ended(pid, status),
-                Ok(None) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error).doing("waiting for the front"),
+            }
+            let patience = asked.map_or(LOOK, |since| FAREWELL.saturating_sub(since.elapsed()));
+            if patience.is_zero() {
+                return Err(Fatal::FrontStays(FAREWELL.as_secs()));
+            }
+            if signals.wait(patience).doing("waiting for signals")? == Some(Signal::End) && asked.is_none() {
+                console::say("asked to switch off; the front finishes what runs");
+                asked = Some(Instant::now());
+                kill_process(Pid::from_child(&self.child), Number::TERM).doing("asking the front to end")?;
             }
         }
     }
+
+    /// How the front ended, which it is about to.
+    fn end(&mut self) -> Result<Fatal, Fatal> {
+        loop {
+            if let Some(Some(status)) = self.reap(WaitOptions::empty())? {
+                return Ok(Fatal::FrontEnded(status));
+            }
+        }
+    }
+
+    /// Takes one process that has ended, if there is one: with its status if it was the front.
+    fn reap(&mut self, options: WaitOptions) -> Result<Option<Option<ExitStatus>>, Fatal> {
+        match wait(options) {
+            Ok(Some((pid, status))) if pid == Pid::from_child(&self.child) => {
+                Ok(Some(Some(ExitStatus::from_raw(status.as_raw()))))
+            }
+            Ok(Some((pid, status))) => {
+                self.engines.ended(pid, status);
+                Ok(Some(None))
+            }
+            Ok(None) | Err(Errno::INTR) => Ok(None),
+            Err(error) => Err(error).doing("waiting for the front"),
+        }
+    }
+}
+
+fn drained() -> Result<Drained, Fatal> {
+    std::thread::sleep(LAST_PACKETS);
+    Ok(Drained)
 }
 
 /// Puts the sockets at descriptor `first` and the following ones, where the next program that is started inherits them. init has one

@@ -60,9 +60,9 @@ pub(crate) fn give_up_privileges_by_exec() -> Result<(), Fatal> {
     set_no_new_privs(true).doing("setting no_new_privs")
 }
 
-/// init's own rights, once the daemon runs: to switch the machine off.
-pub(crate) fn keep_only_power_off() -> Result<(), Fatal> {
-    let only = CapabilitySet::SYS_BOOT;
+/// init's own rights, once the daemon runs: to tell it that the end has come, and to switch the machine off.
+pub(crate) fn keep_only_power_off_and_signals() -> Result<(), Fatal> {
+    let only = CapabilitySet::SYS_BOOT | CapabilitySet::KILL;
     let sets = CapabilitySets { effective: only, permitted: only, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).doing("dropping init's capabilities")
 }

@@ -1,12 +1,13 @@
 //! `/init`: brings the machine up, starts the daemon, and ends the machine when anything goes wrong.
 //!
 //! It is given nothing but the kernel's own state and the measured configuration: arguments, environment and console input
-//! are not read. There is no way to go on after an error; the reason is said once on the console and the power goes off.
+//! are not read. There is no way to go on after an error; the reason is said once on the console and the power goes off. So it does, after the
+//! requests that run, at SIGTERM, which is what a kernel with a driver for the power button sends.
 //!
 //! - [`boot`]: the order of everything
 //! - [`mounts`], [`machine`], [`network`], [`packs`] (with [`dm`]), [`evidence`]: the steps before the daemon
 //! - [`engines`]: starts one process a model; [`front`]: starts the daemon and watches over all
-//! - [`console`]: the only output; [`fatal`]: the only way out
+//! - [`signals`]: what init waits for; [`console`]: the only output; [`fatal`]: the only way out
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
@@ -21,8 +22,11 @@ mod machine;
 mod mounts;
 mod network;
 mod packs;
+mod signals;
 
 use std::process::ExitCode;
+
+use crate::front::Drained;
 
 fn main() -> ExitCode {
     // Anything else would power off the machine of whoever tries this program.
@@ -30,9 +34,9 @@ fn main() -> ExitCode {
         console::say("this is the init of an image and runs only as process 1");
         return ExitCode::from(2);
     }
-    let fatal = match boot::run() {
-        Ok(never) => match never {},
-        Err(fatal) => fatal,
+    let why = match boot::run() {
+        Ok(Drained) => "drained".to_owned(),
+        Err(fatal) => format!("fatal: {fatal}"),
     };
-    fatal::power_off(&fatal)
+    fatal::power_off(&why)
 }
