@@ -82,7 +82,7 @@ async fn quotes(sources: &Sources, measured: &MeasuredConfig) -> Result<Quotes, 
 ///
 /// # Errors
 /// The kernel doesn't take the handler.
-fn end_at_sigterm(life: Life) -> std::io::Result<()> {
+pub fn end_at_sigterm(life: Life) -> std::io::Result<()> {
     let mut asked = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
         if asked.recv().await.is_some() {

@@ -23,9 +23,10 @@ use sealstone_config::MeasuredConfig;
 use sealstone_daemon::api;
 use sealstone_daemon::channel::{Channel, Limits as ChannelLimits, Source};
 use sealstone_daemon::confine::{ConfineError, confine};
+use sealstone_daemon::event;
 use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
-use sealstone_daemon::front::Front;
+use sealstone_daemon::front::{Answer, Front};
 use sealstone_daemon::server::{self, Limits};
 use sealstone_protocol::{Decoder, Done, Facts, Finish, Order, Report, RequestId, Token, Usage, encode};
 
@@ -42,6 +43,7 @@ fn main() {
         return child(&order);
     }
     a_confined_front_serves();
+    a_panic_ends_as_it_should();
     what_serving_does_not_need_kills();
 }
 
@@ -66,8 +68,16 @@ fn a_confined_front_serves() {
     assert!(session.until("\"code\"").contains("503 Service Unavailable"), "the engine's end is found, and nothing else ends");
     assert_eq!(child.try_wait().unwrap(), None, "it is still there");
     println!("confined: serves");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    drop(session);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it ends well when it is asked to");
+    println!("confined: drains");
+}
+
+/// A panic's last word gets out, and its exit status.
+fn a_panic_ends_as_it_should() {
+    let Some((mut child, _)) = start("panic", Stdio::null()) else { return };
+    assert_eq!(child.wait().unwrap().code(), Some(event::PANIC_STATUS));
 }
 
 /// Sessions of the channel in all their ways: HTTP/1.1, HTTP/2, long messages, garbage, silence, many at a time.
@@ -199,6 +209,8 @@ fn child(order: &str) {
     if let Some(api) = api::attach(&measured, vec![api::engine::inherited(0)]) {
         front = front.with_api(api);
     }
+    sealstone_daemon::start::end_at_sigterm(front.life().clone()).unwrap();
+    event::log_panics();
     let front = Arc::new(front);
     match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")]) {
         Ok(()) => eprintln!("child: {port}"),
@@ -206,7 +218,12 @@ fn child(order: &str) {
         Err(error) => panic!("{error}"),
     }
     match order {
-        "serve" => drop(runtime.block_on(server::serve(listener, front, Limits::DEFAULT))),
+        "serve" => {
+            let ended = runtime.block_on(server::serve(listener, front, Limits::DEFAULT)).unwrap();
+            assert_eq!(ended.requests, 0);
+            std::process::exit(0);
+        }
+        "panic" => panic!("as asked"),
         "open" => drop(std::fs::File::open("/dev/null")),
         "exec" => drop(Command::new("/bin/true").status()),
         "socket" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
