@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::inputs::{self, Change};
+use crate::inputs::{self, Change, Kind};
 use crate::places::Place;
 use crate::registers::{self, Registers};
 use crate::sentences;
 use crate::side::Side;
-use crate::stages::{self, ASSEMBLED, DOCUMENTS, Origin};
+use crate::stages::{self, ASSEMBLED, DOCUMENTS, PACKS, Step};
 
 /// What `schema` says.
 pub const SCHEMA: &str = "sealstone/diff/v1";
@@ -25,8 +25,8 @@ pub struct Report {
     pub sentences: Vec<String>,
     /// Inputs that differ.
     pub inputs: Vec<Change>,
-    /// Steps that gave other bytes for equal inputs, in the order of the build.
-    pub origins: Vec<Origin>,
+    /// Steps that made something else, in the order of the build.
+    pub steps: Vec<Step>,
     /// Files that differ, in the order in which they are made.
     pub artefacts: Vec<Artefact>,
     /// Registers that moved.
@@ -50,10 +50,26 @@ pub struct Artefact {
     pub places: Vec<Place>,
 }
 
+impl Report {
+    /// Steps that gave other bytes for equal inputs, in the order of the build.
+    pub fn origins(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.is_origin())
+    }
+
+    /// The first difference: of a step whose inputs were equal, if there is one; else of the first step whose inputs weren't.
+    pub fn first(&self) -> Option<&Step> {
+        self.origins().next().or_else(|| self.steps.first())
+    }
+}
+
 /// Compares two images.
 pub fn compare(a: &Side, b: &Side) -> Report {
-    let inputs = inputs::changes(a, b);
-    let origins = stages::origins(a, b);
+    let mut inputs = inputs::changes(a, b);
+    let steps = stages::steps(a, b, &inputs);
+    // What packing gave stands in the configuration, and is no input of it then.
+    if steps.iter().any(|step| step.stage == PACKS && step.is_origin()) {
+        inputs.retain(|change| change.kind != Kind::Setting || !stages::of_model(&change.name));
+    }
     let artefacts = artefacts(a, b);
     let mut registers = registers::compare(a, b);
     for moved in &mut registers.moved {
@@ -69,7 +85,7 @@ pub fn compare(a: &Side, b: &Side) -> Report {
         equal: artefacts.is_empty() && registers.moved.is_empty() && inputs.is_empty(),
         sentences: Vec::new(),
         inputs,
-        origins,
+        steps,
         artefacts,
         registers,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::inputs::{ANY, CMDLINE, CONFIG, Change, Kind};
 use crate::registers::{Moved, in_words, list};
 use crate::report::Report;
-use crate::stages::Origin;
+use crate::stages::{CONFIG_FILE, PACKS, Step};
 
 /// More inputs than these are counted and not named in a sentence; the document lists all.
 const NAMED: usize = 4;
@@ -25,7 +25,7 @@ pub(crate) fn of(report: &Report) -> Vec<String> {
     if report.equal {
         return vec!["Both are the same.".into()];
     }
-    let causes: Vec<Cause> = from_inputs(&report.inputs).into_iter().chain(report.origins.iter().map(from_origin)).collect();
+    let causes: Vec<Cause> = from_inputs(&report.inputs).into_iter().chain(report.origins().map(from_origin)).collect();
     let causes: Vec<Cause> = uncaused(report, &causes).into_iter().chain(causes).collect();
     let mut explained = BTreeSet::new();
     let mut sentences: Vec<String> = causes.iter().map(|cause| sentence(cause, report, &mut explained)).collect();
@@ -167,13 +167,12 @@ fn change_in_words(change: &Change) -> String {
     }
 }
 
-fn from_origin(origin: &Origin) -> Cause {
+fn from_origin(origin: &Step) -> Cause {
     let (subject, files): (String, Vec<&'static str>) = match origin.stage.as_str() {
-        "assembly" => (
-            format!("Assembling {} from equal inputs", origin.output),
-            made_by("assembly").iter().copied().filter(|file| *file == origin.output).collect(),
-        ),
-        "packs" => (format!("Packing {} from equal files", origin.output), Vec::new()),
+        "assembly" => (format!("Assembling {} from equal inputs", origin.output), assembled(&origin.output)),
+        // Salt and root stand in the configuration, and this in the initramfs.
+        PACKS if origin.output == CONFIG_FILE => ("Packing the models, by an equal spec,".to_owned(), made_by(CONFIG).to_vec()),
+        PACKS => (format!("Packing {} from equal files", origin.output), made_by(CONFIG).to_vec()),
         action => (format!("Action {action}, with equal inputs,"), made_by(action).to_vec()),
     };
     let place = origin.places.first().map(|place| {
@@ -185,6 +184,12 @@ fn from_origin(origin: &Origin) -> Cause {
         format!(" at {} ({} → {}{more})", place.place, value(&place.before), value(&place.after))
     });
     Cause { subject, plural: false, files, detail: place.unwrap_or_default() }
+}
+
+/// The file of the image that assembling something decides.
+fn assembled(output: &str) -> Vec<&'static str> {
+    let file = if output == CONFIG_FILE { "initrd" } else { output };
+    MEASURED.iter().copied().filter(|measured| *measured == file).collect()
 }
 
 fn sentence(cause: &Cause, report: &Report, explained: &mut BTreeSet<usize>) -> String {

@@ -19,8 +19,11 @@ fn report(b: &Recipe) -> Report {
 /// Sentences, origins and the places of files that follow from no other.
 fn text(report: &Report) -> String {
     let mut out = report.sentences.join("\n") + "\n";
-    for origin in &report.origins {
-        let _ = writeln!(out, "origin: {} {}", origin.stage, origin.output);
+    for step in &report.steps {
+        let why =
+            if step.is_origin() { "whose inputs are equal".into() } else { format!("for another {}", step.inputs.join(", ")) };
+        let place = step.places.first().map_or("not at hand", |place| &place.place);
+        let _ = writeln!(out, "{} of stage {}, {why}: {place}", step.output, step.stage);
     }
     for artefact in report.artefacts.iter().filter(|artefact| !artefact.document) {
         let _ = writeln!(out, "{}", artefact.name);
@@ -48,16 +51,16 @@ fn moved(report: &Report) -> BTreeSet<&str> {
     report.registers.moved.iter().map(|moved| moved.register.as_str()).collect()
 }
 
-/// The stage and place that `reproduce` would name.
+/// The stage, file and place that `reproduce` would name as the cause.
 fn origin(report: &Report) -> Option<(&str, &str, &str)> {
-    let origin = report.origins.first()?;
+    let origin = report.origins().next()?;
     Some((&origin.stage, &origin.output, &origin.places.first()?.place))
 }
 
 #[test]
 fn nothing() {
     let report = report(&Recipe::default());
-    assert!(report.equal && report.artefacts.is_empty() && report.origins.is_empty());
+    assert!(report.equal && report.artefacts.is_empty() && report.steps.is_empty());
     assert_eq!(report.sentences, ["Both are the same."]);
 }
 
@@ -90,7 +93,7 @@ fn init_source() {
 fn defect_of_an_action() {
     let report = golden("defect", &Recipe { noise: "clock", ..Recipe::default() });
     assert_eq!(origin(&report), Some(("userland", "init", "cpio entry `init`, from byte 0x18")));
-    assert_eq!(report.origins.len(), 1);
+    assert_eq!(report.origins().count(), 1);
 }
 
 #[test]
