@@ -5,7 +5,7 @@ use std::path::Path;
 use sealstone_bom::provenance::Provenance;
 use sealstone_compare::report::Report;
 use sealstone_compare::side::{Files, PIN, SYSTEM_MAP, Side};
-use sealstone_compare::stages::Origin;
+use sealstone_compare::stages::Step;
 use sealstone_pipeline::build::{self, Made, Options};
 use sealstone_pipeline::content;
 use sealstone_pipeline::folder;
@@ -115,9 +115,9 @@ impl Comparison {
         self.differing.is_empty() && self.same_pin
     }
 
-    /// The first step that gave other bytes for equal inputs.
-    fn origin(&self) -> Option<&Origin> {
-        self.report.origins.first()
+    /// The first step that gave other bytes, for equal inputs if there is one.
+    fn first(&self) -> Option<&Step> {
+        self.report.first()
     }
 }
 
@@ -158,7 +158,7 @@ fn print(args: &ReproduceArgs, outcome: &Comparison, compared: usize) -> Outcome
             "compared": compared,
             "differing": outcome.differing,
             "pin": outcome.same_pin,
-            "origin": outcome.origin(),
+            "first": outcome.first(),
             "report": outcome.report,
         }))?;
     } else if reproduced {
@@ -171,13 +171,17 @@ fn print(args: &ReproduceArgs, outcome: &Comparison, compared: usize) -> Outcome
 
 fn not_reproduced(outcome: &Comparison) -> Result<(), Failure> {
     emit(format_args!("not reproduced: {}", outcome.differing.join(", ")))?;
-    if let Some(origin) = outcome.origin() {
-        emit(format_args!("first difference: {} of stage {}, whose inputs are equal", origin.output, origin.stage))?;
-        for place in &origin.places {
+    if let Some(step) = outcome.first() {
+        let inputs = match step.is_origin() {
+            true => "whose inputs are equal".to_owned(),
+            false => format!("for another {}", step.inputs.join(", ")),
+        };
+        emit(format_args!("first difference: {} of stage {}, {inputs}", step.output, step.stage))?;
+        for place in &step.places {
             let value = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".into());
             emit(format_args!("  {}: {} → {}", place.place, value(&place.before), value(&place.after)))?;
         }
-        if origin.places.is_empty() {
+        if step.places.is_empty() {
             emit("  the release's own files are needed to name the place: give their folder with --artefacts")?;
         }
     }
