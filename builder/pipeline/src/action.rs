@@ -25,7 +25,7 @@ pub struct Action {
     /// Digest of the package tree it runs in.
     pub root: Sha256,
     /// The recipe: POSIX shell, run with `sh -eu`.
-    pub script: &'static str,
+    pub script: Arc<str>,
     /// Environment beyond the fixed part.
     pub env: BTreeMap<String, String>,
     /// Folders laid out below `/build`, by their name there.
@@ -103,7 +103,7 @@ impl Action {
         key.field("schema", KEY_SCHEMA);
         key.field("name", &self.name);
         key.field("root", self.root.as_bytes());
-        key.field("script", self.script);
+        key.field("script", &*self.script);
         for (name, value) in &self.env {
             key.field("env", name);
             key.field("is", value);
@@ -188,7 +188,7 @@ mod tests {
         Action {
             name: "kernel".into(),
             root: Sha256::of(b"root"),
-            script: "true",
+            script: "true".into(),
             env: BTreeMap::from([("A".into(), "1".into())]),
             trees: BTreeMap::from([("src".into(), Tree::Files(BTreeMap::from([("a".into(), Arc::from(&b"x"[..]))])))]),
             files: BTreeMap::from([("config".into(), Arc::from(&b"y"[..]))]),
@@ -203,7 +203,7 @@ mod tests {
         let variants: Vec<(&str, Change)> = vec![
             ("name", Box::new(|a| a.name.push('x'))),
             ("root", Box::new(|a| a.root = Sha256::of(b"other"))),
-            ("script", Box::new(|a| a.script = "false")),
+            ("script", Box::new(|a| a.script = "false".into())),
             ("env value", Box::new(|a| drop(a.env.insert("A".into(), "2".into())))),
             ("env name", Box::new(|a| drop(a.env.insert("B".into(), "1".into())))),
             ("file content", Box::new(|a| drop(a.files.insert("config".into(), Arc::from(&b"z"[..]))))),

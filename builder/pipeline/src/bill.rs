@@ -13,12 +13,12 @@ use crate::build::Made;
 use crate::content::Contents;
 use crate::error::PipelineError;
 use crate::project::{Locked, Project};
-use crate::recipes::{self, FIRMWARE, KERNEL, STUB, USERLAND};
+use crate::recipes::{FIRMWARE, KERNEL, STUB, USERLAND};
 use crate::roots::BUILD_ROOT;
 use crate::source::{self, Sources};
 
-/// The version of the program that builds, in which the recipes are compiled.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of the program that builds.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What linkers take from packages of the build root, by what they link. The compiler's driver and the recipes decide this;
 /// everything else of the root only runs.
@@ -38,7 +38,9 @@ const STUB_NAME: &str = "linuxx64.efi.stub";
 /// [`PipelineError::Bom`] when something is in the image that nobody accounts for.
 pub(crate) fn add(project: &Project, locked: &Locked, made: &Made<'_>, files: &mut Contents) -> Result<(), PipelineError> {
     let sources = source::read(project, locked)?;
-    let tar = archive::write(&sources.files, project.spec.image.epoch)?;
+    let mut carried = sources.files.clone();
+    carried.extend(project.recipes.files());
+    let tar = archive::write(&carried, project.spec.image.epoch)?;
     files.insert(archive::FILE.into(), tar.into());
     let bill = bill(project, locked, made, files)?;
     files.insert(sbom::FILE.into(), bill.into_bytes().into());
@@ -101,8 +103,8 @@ fn statement(project: &Project, locked: &Locked, stages: &[Outcome], sources: &S
         let used_by = sources.used_by.get(path).copied().unwrap_or(ASSEMBLY);
         Resource::of(format!("file/{path}"), content).used(Role::File, [used_by])
     }));
-    inputs.extend(recipes::SCRIPTS.iter().map(|(recipe, script)| {
-        let users = stages.iter().map(|stage| stage.name.as_str()).filter(|name| recipe_of(name) == *recipe);
+    inputs.extend(project.recipes.iter().map(|(recipe, script)| {
+        let users = stages.iter().map(|stage| stage.name.as_str()).filter(|name| recipe_of(name) == recipe);
         Resource::of(format!("recipe/{recipe}"), script.as_bytes()).used(Role::Recipe, users)
     }));
     let byproducts = stages.iter().flat_map(|stage| {
@@ -158,9 +160,4 @@ fn uses(project: &Project, action: &str, source: &LockedSource) -> bool {
 /// The recipe of an action: the firmwares of all platforms share one.
 fn recipe_of(action: &str) -> &str {
     if action.starts_with(FIRMWARE) { FIRMWARE } else { action }
-}
-
-/// Digest of a recipe that this program has compiled in, by the name that provenance gives it.
-pub fn recipe_digest(name: &str) -> Option<Sha256> {
-    recipes::SCRIPTS.iter().find(|(recipe, _)| *recipe == name).map(|(_, script)| Sha256::of(script.as_bytes()))
 }

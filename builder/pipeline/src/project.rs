@@ -9,6 +9,7 @@ use sealstone_inputs::debian;
 use sealstone_spec::{Lock, LockedCrate, Sha256, Spec};
 
 use crate::error::{IoContext, PipelineError};
+use crate::recipes::Recipes;
 
 /// Everything of the source tree that a build depends on.
 pub struct Project {
@@ -20,6 +21,8 @@ pub struct Project {
     pub spec: Spec,
     /// SHA-256 of the spec's text.
     pub spec_sha256: Sha256,
+    /// What it is built by.
+    pub recipes: Recipes,
 }
 
 /// A lock that belongs to its spec.
@@ -36,7 +39,8 @@ impl Project {
         let text = fs::read_to_string(path).doing("reading", path)?;
         let spec = Spec::parse(&path.to_string_lossy(), &text)?;
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-        Ok(Self { spec_path: path.to_path_buf(), dir, spec, spec_sha256: Sha256::of(text.as_bytes()) })
+        let spec_sha256 = Sha256::of(text.as_bytes());
+        Ok(Self { spec_path: path.to_path_buf(), dir, spec, spec_sha256, recipes: Recipes::default() })
     }
 
     /// The spec's text, read again.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sealstone_bom::source::Tree as Files;
 use sealstone_kconfig as kconfig;
 use sealstone_spec::{FirmwarePlatform, Lock, LockedSource, Sha256};
 
@@ -24,13 +25,56 @@ pub const FIRMWARE: &str = "firmware";
 /// Not an action: resolving the lock, which alone reads archives' keys.
 pub const LOCKING: &str = "lock";
 
-/// The text of every recipe.
-pub const SCRIPTS: &[(&str, &str)] = &[
+/// The recipes that this program has.
+const SCRIPTS: &[(&str, &str)] = &[
     (KERNEL, include_str!("../recipes/kernel.sh")),
     (FIRMWARE, include_str!("../recipes/firmware.sh")),
     (USERLAND, include_str!("../recipes/userland.sh")),
     (STUB, include_str!("../recipes/uki-stub.sh")),
 ];
+
+/// Where `source.tar` has the recipes.
+const FOLDER: &str = "recipes/";
+
+/// The text of every recipe that a project is built by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipes(BTreeMap<String, Arc<str>>);
+
+impl Default for Recipes {
+    /// Those that this program has.
+    fn default() -> Self {
+        Self(SCRIPTS.iter().map(|(name, script)| ((*name).to_owned(), Arc::from(*script))).collect())
+    }
+}
+
+impl Recipes {
+    /// Takes the recipes out of a source tree; one that it hasn't is this program's. Releases carry theirs, so that a program with other
+    /// recipes can still build them again. They run nowhere but in the sandbox, as do the build scripts of the sources.
+    pub(crate) fn take_from(tree: &mut Files) -> Self {
+        let mut all = Self::default();
+        for (name, script) in &mut all.0 {
+            let carried = tree.remove(&format!("{FOLDER}{name}.sh")).and_then(|bytes| String::from_utf8(bytes).ok());
+            if let Some(carried) = carried {
+                *script = Arc::from(carried);
+            }
+        }
+        all
+    }
+
+    /// As files of a source tree.
+    pub(crate) fn files(&self) -> Files {
+        self.0.iter().map(|(name, script)| (format!("{FOLDER}{name}.sh"), script.as_bytes().to_vec())).collect()
+    }
+
+    /// Names and texts.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, script)| (name.as_str(), &**script))
+    }
+
+    fn script(&self, name: &str) -> Arc<str> {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+}
 
 /// The action that builds the firmware for `platform`.
 pub fn firmware_name(platform: FirmwarePlatform) -> String {
@@ -66,7 +110,7 @@ fn kernel(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipeli
     Ok(Action {
         name: KERNEL.into(),
         root,
-        script: include_str!("../recipes/kernel.sh"),
+        script: project.recipes.script(KERNEL),
         env: BTreeMap::new(),
         trees: BTreeMap::from([(
             "linux".into(),
@@ -117,7 +161,7 @@ fn firmware(project: &Project, lock: &Lock, root: Sha256, platform: FirmwarePlat
     Ok(Action {
         name: firmware_name(platform),
         root,
-        script: include_str!("../recipes/firmware.sh"),
+        script: project.recipes.script(FIRMWARE),
         env: BTreeMap::from([("PLATFORM".into(), platform.to_string()), ("VERSION".into(), source.version.to_string())]),
         trees: BTreeMap::from([("edk2".into(), source_package(source)?)]),
         files: BTreeMap::new(),
@@ -130,7 +174,7 @@ fn stub(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipeline
     Ok(Action {
         name: STUB.into(),
         root,
-        script: include_str!("../recipes/uki-stub.sh"),
+        script: project.recipes.script(STUB),
         env: BTreeMap::from([("VERSION".into(), source.version.to_string())]),
         trees: BTreeMap::from([("systemd".into(), source_package(source)?)]),
         files: BTreeMap::new(),
@@ -143,7 +187,7 @@ fn userland(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipe
     Ok(Action {
         name: USERLAND.into(),
         root,
-        script: include_str!("../recipes/userland.sh"),
+        script: project.recipes.script(USERLAND),
         env: BTreeMap::from([("ISA".into(), project.spec.userland.isa.to_string())]),
         trees: BTreeMap::from([
             ("image".into(), Tree::Files(project.userland_sources()?)),
@@ -179,4 +223,24 @@ fn source_package(source: &LockedSource) -> Result<Tree, PipelineError> {
         Unpack { archive: find(".orig.tar.")?, strip: 1, into: String::new() },
         Unpack { archive: find(".debian.tar.")?, strip: 0, into: String::new() },
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_recipes_take_the_place_of_ours() {
+        let ours = Recipes::default();
+        let mut tree = ours.files();
+        assert_eq!(tree.len(), SCRIPTS.len());
+        tree.insert("recipes/kernel.sh".into(), b"make tinyconfig".to_vec());
+        tree.remove("recipes/userland.sh");
+        tree.insert("image/inference.yaml".into(), Vec::new());
+        let carried = Recipes::take_from(&mut tree);
+        assert_eq!(&*carried.script(KERNEL), "make tinyconfig");
+        assert_eq!(carried.script(USERLAND), ours.script(USERLAND), "an older release has none");
+        assert_eq!(tree.into_keys().collect::<Vec<_>>(), ["image/inference.yaml"], "they are no files of the project");
+        assert_eq!(Recipes::take_from(&mut carried.files()), carried);
+    }
 }

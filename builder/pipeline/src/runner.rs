@@ -119,7 +119,7 @@ impl Runner<'_> {
         let mut mounts = self.lay_out_files(action, &input)?;
         self.lay_out_trees(action, &work)?;
         let recipe = input.join("recipe.sh");
-        fs::write(&recipe, action.script).doing("writing", &recipe)?;
+        fs::write(&recipe, action.script.as_bytes()).doing("writing", &recipe)?;
         mounts.push(Mount { source: recipe, target: "/recipe.sh".into(), writable: false });
         let log = scratch.path().join("log");
         let invocation = Invocation {

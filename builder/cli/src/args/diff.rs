@@ -36,6 +36,9 @@ pub(crate) struct ReproduceArgs {
     /// Folder with the release's own files, to name the places that differ if the release folder lacks them
     #[arg(long, value_name = "DIR")]
     pub(crate) artefacts: Option<PathBuf>,
+    /// Build this tree instead of the release's own sources: a checkout of which it is asked whether it is what was released
+    #[arg(long, value_name = "DIR")]
+    pub(crate) source: Option<PathBuf>,
     /// If everything came out the same, sign that with this private key
     #[arg(long, value_name = "KEY")]
     pub(crate) attest: Option<PathBuf>,

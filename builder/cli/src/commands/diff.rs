@@ -62,15 +62,20 @@ pub(crate) fn side(path: &Path) -> Result<Side, Failure> {
 /// Longer packs are told apart by their roots in the configuration alone.
 const SMALL_PACK: u64 = 64 << 20;
 
-fn with_packs(dir: &Path, mut files: Files) -> Result<Files, Failure> {
+/// The files of a folder that a build made, with those of its packs that aren't too long.
+pub(crate) fn with_packs(dir: &Path, mut files: Files) -> Result<Files, Failure> {
     for pack in folder::packs(dir)? {
-        let failed = |e: std::io::Error| Failure::failed(format!("reading {}: {e}", pack.display()));
-        if fs::metadata(&pack).map_err(failed)?.len() <= SMALL_PACK {
-            let name = pack.file_name().unwrap_or_default().to_string_lossy();
-            files.insert(format!("{}{name}", folder::PACKS), fs::read(&pack).map_err(failed)?);
-        }
+        let name = pack.file_name().unwrap_or_default().to_string_lossy();
+        files.extend(small_pack(&pack)?.map(|bytes| (format!("{}{name}", folder::PACKS), bytes)));
     }
     Ok(files)
+}
+
+/// A pack, unless it is too long.
+pub(crate) fn small_pack(pack: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let failed = |e: std::io::Error| Failure::failed(format!("reading {}: {e}", pack.display()));
+    let small = fs::metadata(pack).map_err(failed)?.len() <= SMALL_PACK;
+    small.then(|| fs::read(pack).map_err(failed)).transpose()
 }
 
 /// The files of a folder that no build wrote as a whole, as far as they are there.

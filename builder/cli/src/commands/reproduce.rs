@@ -37,10 +37,12 @@ pub(crate) fn run(args: &ReproduceArgs, reporter: &dyn Reporter) -> Outcome {
     let released = files_of(&args.release, args.artefacts.as_deref())?;
     let store = surroundings::store(&args.store)?;
     let _guard = build::guard(&store, reporter)?;
-    let sources = Sources::of(&store, &released)?;
-    let recipes = sources.other_recipes();
-    if !recipes.is_empty() {
-        eprintln!("sealstone: this program has other recipes than the one that built the release: {}", recipes.join(", "));
+    let sources = match &args.source {
+        Some(dir) => Sources::of_tree(dir, &released)?,
+        None => Sources::of(&store, &released)?,
+    };
+    for doubt in sources.doubts() {
+        eprintln!("sealstone: {doubt}");
     }
     let mirrors = surroundings::mirrors()?;
     let cargo_home = surroundings::cargo_home();
@@ -55,8 +57,12 @@ pub(crate) fn run(args: &ReproduceArgs, reporter: &dyn Reporter) -> Outcome {
     }
     let compared = sources.provenance.subject.len();
     let map = Made::new(&store, &built.stages).bytes(recipes::KERNEL, "System.map").ok();
-    let files = content::plain(built.files);
+    let mut files = content::plain(built.files);
     let artefacts = cut::artefacts(&files);
+    // A release folder has no packs; there they are told apart by their roots in the configuration.
+    for (name, pack) in built.packs.iter().filter(|(name, _)| released.contains_key(*name)) {
+        files.extend(diff::small_pack(&pack.path)?.map(|bytes| (name.clone(), bytes)));
+    }
     let outcome = compare(released, &sources.provenance, files, map)?;
     if let Some(attestation) = attestation.filter(|_| outcome.reproduced()) {
         attestation.sign(&artefacts, &args.statement)?;
@@ -93,7 +99,7 @@ impl Attestation {
 /// The files of a release folder, and of the folder with the artefacts that it may lack.
 fn files_of(release: &Path, artefacts: Option<&Path>) -> Result<Files, Failure> {
     let read = |dir: &Path| match dir.join(folder::SUMS).is_file() {
-        true => folder::read(dir).map_err(Failure::from),
+        true => diff::with_packs(dir, folder::read(dir)?),
         false => diff::some(dir),
     };
     let mut files = artefacts.map(read).transpose()?.unwrap_or_default();
@@ -182,7 +188,10 @@ fn not_reproduced(outcome: &Comparison) -> Result<(), Failure> {
             emit(format_args!("  {}: {} → {}", place.place, value(&place.before), value(&place.after)))?;
         }
         if step.places.is_empty() {
-            emit("  the release's own files are needed to name the place: give their folder with --artefacts")?;
+            emit(
+                "  the release's own files are needed to name the place: give their folder with --artefacts; \
+                 where its sources give the same bytes, `sealstone reproduce RELEASE --out DIR` makes them",
+            )?;
         }
     }
     outcome.report.sentences.iter().try_for_each(emit)
