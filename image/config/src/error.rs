@@ -1,6 +1,6 @@
 //! Why a configuration is refused.
 
-use crate::{MAX_BYTES, MAX_MODELS, PATH};
+use crate::{MAX_BYTES, MAX_KEYS, MAX_MODELS, PATH};
 
 /// A configuration that init and daemon refuse. Every case is a fault of the builder or of a hand-made image, so the only
 /// remedy is to build the image again; nothing at run time can mend it.
@@ -22,6 +22,9 @@ pub enum ConfigError {
     /// The models aren't in strictly ascending order of their names, which also means that one may stand there twice.
     #[error("{PATH}: models must be sorted by name without repetition, {0} is out of order")]
     ModelOrder(crate::Name),
+    /// No key, too many, or not in strictly ascending order.
+    #[error("{PATH}: auth.keys must be 1 to {MAX_KEYS} keys in ascending order without repetition")]
+    AuthKeys,
 }
 
 /// A single value that is not of its type. It reaches the caller inside [`ConfigError::Schema`].
@@ -40,6 +43,9 @@ pub enum ValueError {
     /// A root or salt.
     #[error("a digest is 64 lower-case hex digits")]
     Digest,
+    /// An audience.
+    #[error("an audience is 1 to 128 of A-Z, a-z, 0-9 and -._~:/")]
+    Audience,
     /// A pack's size.
     #[error("a pack's size is a multiple of 4096 from 8192 to 16 TiB")]
     PackSize,

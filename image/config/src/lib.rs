@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod auth;
 mod error;
 mod measured;
 mod model;
 mod text;
 
+pub use auth::{Audience, Auth, AuthKey, MAX_KEYS};
 pub use error::ConfigError;
 pub use measured::{Attestation, Config, Image, MeasuredConfig, Network, NetworkAddress, Schema};
 pub use model::{BLOCK, Model, PackSize};

@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Auth;
 use crate::error::ConfigError;
 use crate::model::Model;
 use crate::text::{Digest, Name, Version};
@@ -26,6 +27,7 @@ impl MeasuredConfig {
         }
         let config: Config = serde_json::from_slice(&bytes)?;
         config.check_models()?;
+        config.auth.as_ref().map_or(Ok(()), Auth::check)?;
         let canonical = serde_json::to_vec(&config)?;
         if canonical != bytes {
             return Err(ConfigError::NotCanonical(first_difference(&canonical, &bytes)));
@@ -60,6 +62,9 @@ fn first_difference(a: &[u8], b: &[u8]) -> usize {
 pub struct Config {
     /// Whether the image may serve without evidence.
     pub attestation: Attestation,
+    /// Who may use the API; everybody in a session, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
     /// What the image calls itself.
     pub image: Image,
     /// The model packs, sorted by name.
@@ -162,6 +167,42 @@ mod tests {
         let names: Vec<_> = two.config().models.iter().map(|m| m.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(two.config().models[0].size.blocks(), 2);
+    }
+
+    const KEYS: [&str; 2] = [
+        "11d9e1a3d7f4b0c2a5968778695a4b3c2d1e0f00112233445566778899aabbcc",
+        "22d9e1a3d7f4b0c2a5968778695a4b3c2d1e0f00112233445566778899aabbcc",
+    ];
+
+    fn with_auth(auth: &str) -> String {
+        text("").replace(r#""image""#, &format!(r#""auth":{auth},"image""#))
+    }
+
+    #[test]
+    fn who_may_use_the_api_can_be_said() {
+        assert_eq!(parse(&text("")).unwrap().config().auth, None);
+        let [a, b] = KEYS;
+        let said = with_auth(&format!(r#"{{"audience":"https://llm.example/v1","keys":["{a}","{b}"]}}"#));
+        let config = parse(&said).unwrap();
+        let auth = config.config().auth.as_ref().unwrap();
+        assert_eq!((auth.audience.as_str(), auth.keys.len(), auth.keys[0].as_bytes()[0]), ("https://llm.example/v1", 2, 0x11));
+        let many = (0..=crate::MAX_KEYS).map(|n| format!("\"{n:064x}\"")).collect::<Vec<_>>().join(",");
+        for (what, auth, expected) in [
+            ("null", "null".to_owned(), "canonical form"),
+            ("no keys", r#"{"audience":"a"}"#.to_owned(), "missing field `keys`"),
+            ("no audience", format!(r#"{{"keys":["{a}"]}}"#), "missing field `audience`"),
+            ("empty list", r#"{"audience":"a","keys":[]}"#.to_owned(), "1 to 8 keys"),
+            ("too many", format!(r#"{{"audience":"a","keys":[{many}]}}"#), "1 to 8 keys"),
+            ("order", format!(r#"{{"audience":"a","keys":["{b}","{a}"]}}"#), "ascending order"),
+            ("twice", format!(r#"{{"audience":"a","keys":["{a}","{a}"]}}"#), "ascending order"),
+            ("upper case", format!(r#"{{"audience":"a","keys":["{}"]}}"#, a.to_uppercase()), "64 lower-case"),
+            ("empty audience", format!(r#"{{"audience":"","keys":["{a}"]}}"#), "an audience is"),
+            ("a space", format!(r#"{{"audience":"a b","keys":["{a}"]}}"#), "an audience is"),
+            ("algorithm", format!(r#"{{"algorithm":"none","audience":"a","keys":["{a}"]}}"#), "unknown field `algorithm`"),
+        ] {
+            let error = parse(&with_auth(&auth)).map(|_| ()).expect_err(what).to_string();
+            assert!(error.contains(expected), "{what}: {error}");
+        }
     }
 
     #[test]

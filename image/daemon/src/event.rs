@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The kernel gave no random bytes for the channel's key.
     #[error("no randomness, errno {0}")]
     Random(i32),
+    /// The image is broken: a key of its `auth` verifies nothing, or anything.
+    #[error("a key of auth.keys is not an Ed25519 key that can be trusted")]
+    WeakKey,
     /// The kernel took no part of the confinement, or not all of it.
     #[error("cannot confine itself: {0}")]
     Confine(crate::confine::ConfineError),

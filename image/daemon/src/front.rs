@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use sealstone_config::{MeasuredConfig, Model, Name};
 use serde::Serialize;
 
 use crate::api::Api;
+use crate::auth::Auth;
 use crate::channel::{Channel, Inside};
 use crate::evidence::Kind;
 use crate::evidence::document::{Challenge, Nonce};
@@ -23,6 +24,9 @@ use crate::life::Life;
 pub const CONFIG_SHA256: &str = "sealstone-config-sha256";
 /// Header of `/v1/attested-config`: the kind of evidence that this machine can give.
 pub const EVIDENCE: &str = "sealstone-evidence";
+
+/// Counters, as far as whoever asks may know them.
+const METRICS_PATH: &str = "/metrics";
 
 /// `/v1/evidence` and the only form of its query; what follows is the nonce.
 const EVIDENCE_PATH: &str = "/v1/evidence";
@@ -64,6 +68,7 @@ pub struct Front {
     quotes: Option<Quotes>,
     channel: Option<Arc<Channel>>,
     api: Option<Arc<Api>>,
+    auth: Option<Auth>,
     life: Life,
 }
 
@@ -79,6 +84,7 @@ impl Front {
             quotes: None,
             channel: None,
             api: None,
+            auth: None,
             life: Life::default(),
         }
     }
@@ -96,6 +102,44 @@ impl Front {
     /// The same front, which answers `api` inside the channel.
     pub fn with_api(self, api: Arc<Api>) -> Front {
         Front { api: Some(api), ..self }
+    }
+
+    /// The same front, which answers the API only to whoever `auth` lets in.
+    pub fn with_auth(self, auth: Auth) -> Front {
+        Front { auth: Some(auth), ..self }
+    }
+
+    /// What is said in place of an answer to a request in a session, if anything is.
+    fn refusal(&self, head: &Parts) -> Option<Response<Full<Bytes>>> {
+        if is_about_the_machine(head) {
+            return None;
+        }
+        if self.life.is_draining() {
+            return Some(draining());
+        }
+        let denied = self.auth.as_ref().and_then(|auth| auth.check(&head.headers).err());
+        denied.map(|denied| denied.response())
+    }
+
+    /// The counters; with `inside`, those of what goes on in sessions, too.
+    fn metrics(&self, inside: bool) -> Response<Full<Bytes>> {
+        let mut text = self.life.metrics().outside(self.life.sessions(), self.life.is_draining());
+        if inside {
+            text.push_str(&self.life.metrics().inside(self.life.requests()));
+        }
+        let mut response = json(StatusCode::OK, Bytes::from(text));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+        response
+    }
+
+    /// The counters for a request in a session that shows a token, which has to be a good one. `None` if it shows none, or is for something else.
+    fn metrics_by_token(&self, head: &Parts) -> Option<Response<Full<Bytes>>> {
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        let auth = self.auth.as_ref().filter(|_| path == METRICS_PATH && head.headers.contains_key(AUTHORIZATION))?;
+        if head.method != Method::GET {
+            return Some(not_allowed("GET"));
+        }
+        Some(auth.check(&head.headers).map_or_else(|denied| denied.response(), |allowed| self.metrics(allowed.metrics)))
     }
 
     /// The response to `method` on `path`. But for the nonce, queries aren't part of any of the API's paths, so one makes
@@ -129,6 +173,7 @@ impl Front {
         let answer: fn(&Front) -> Response<Full<Bytes>> = match path {
             "/healthz" => Front::healthz,
             "/v1/attested-config" => Front::attested_config,
+            METRICS_PATH => |front| front.metrics(false),
             _ => return problem(StatusCode::NOT_FOUND, "not_found"),
         };
         if *method == Method::GET || *method == Method::HEAD {
@@ -158,12 +203,14 @@ impl Answer for Front {
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
     {
-        if let (Inside::Channel(session), Some(api)) = (inside, &self.api) {
-            if self.life.is_draining() && !is_about_the_machine(&head) {
-                return draining().map(BodyExt::boxed_unsync);
+        if let Inside::Channel(session) = inside {
+            if let Some(said) = self.refusal(&head).or_else(|| self.metrics_by_token(&head)) {
+                return said.map(BodyExt::boxed_unsync);
             }
-            if let Some(response) = api.answer(&head, body, session).await {
-                return response;
+            if let Some(api) = &self.api {
+                if let Some(response) = api.answer(&head, body, session).await {
+                    return response;
+                }
             }
         }
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
@@ -252,9 +299,9 @@ pub(crate) fn draining() -> Response<Full<Bytes>> {
     response
 }
 
-/// Whether a request is for one of the paths that are answered to the very end.
+/// Whether a request is for one of the paths that are the same in the open: answered to everybody, and to the very end.
 fn is_about_the_machine(head: &Parts) -> bool {
-    ["/healthz", "/v1/attested-config", EVIDENCE_PATH].contains(&head.uri.path())
+    ["/healthz", "/v1/attested-config", EVIDENCE_PATH, METRICS_PATH].contains(&head.uri.path())
 }
 
 pub(crate) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {

@@ -9,12 +9,14 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod api;
+pub mod auth;
 pub mod channel;
 pub mod confine;
 pub mod event;
 pub mod evidence;
 pub mod front;
 pub mod life;
+pub mod metrics;
 pub mod server;
 pub mod start;
 pub mod tpm;

@@ -11,6 +11,8 @@ use std::{future::poll_fn, pin::pin};
 use tokio::sync::watch;
 use tokio::time;
 
+use crate::metrics::Metrics;
+
 /// Where in its life the daemon is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -42,7 +44,7 @@ pub struct Ended {
     pub sessions: usize,
 }
 
-/// The daemon's life, of which everything that serves has a clone.
+/// The daemon's life, of which everything that serves has a clone: how far it is, and how much has happened in it.
 #[derive(Clone, Debug)]
 pub struct Life(Arc<Shared>);
 
@@ -51,12 +53,14 @@ struct Shared {
     phase: watch::Sender<Phase>,
     requests: watch::Sender<usize>,
     sessions: watch::Sender<usize>,
+    metrics: Metrics,
 }
 
 impl Default for Life {
     fn default() -> Life {
         let count = || watch::Sender::new(0);
-        Life(Arc::new(Shared { phase: watch::Sender::new(Phase::Serving), requests: count(), sessions: count() }))
+        let phase = watch::Sender::new(Phase::Serving);
+        Life(Arc::new(Shared { phase, requests: count(), sessions: count(), metrics: Metrics::default() }))
     }
 }
 
@@ -79,6 +83,11 @@ impl Life {
     /// Requests in sessions that are being answered.
     pub fn requests(&self) -> usize {
         *self.0.requests.borrow()
+    }
+
+    /// What has happened, counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// A request in a session, which the end waits for until this is dropped.

@@ -19,6 +19,7 @@ use crate::channel::{self, Inside};
 use crate::event::{self, Event};
 use crate::front::{Answer, Body};
 use crate::life::{self, Ended, unless};
+use crate::metrics::Outside;
 
 /// Bounds per connection and on their number. Those of the channel are its own.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,7 @@ async fn accept<A: Answer>(listener: TcpListener, front: Arc<A>, limits: Limits)
         let slot = Arc::clone(&slots).acquire_owned().await?;
         match listener.accept().await {
             Ok((stream, _)) => {
+                front.life().metrics().count(Outside::Connection);
                 let connection = connection(stream, Arc::clone(&front), limits);
                 tokio::spawn(async move {
                     connection.await;

@@ -10,6 +10,7 @@ use sealstone_config::MeasuredConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, engine};
+use crate::auth::Auth;
 use crate::channel::{self, Channel, Source};
 use crate::confine;
 use crate::event::{self, Event, Refusal};
@@ -47,7 +48,11 @@ pub fn run() -> Result<Ended, Refusal> {
         tokio::net::TcpListener::from_std(listener).map_err(|e| Refusal::Runtime(event::errno(&e)))?
     };
 
+    let auth = measured.config().auth.as_ref().map(Auth::new).transpose().map_err(|_| Refusal::WeakKey)?;
     let mut front = Front::new(&measured, evidence, Path::new(PACKS));
+    if let Some(auth) = auth {
+        front = front.with_auth(auth);
+    }
     match evidence {
         Kind::Tpm2 => {
             let quotes = runtime.block_on(quotes(&sources, &measured))?;

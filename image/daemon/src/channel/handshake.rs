@@ -20,6 +20,7 @@ use crate::evidence::document::Challenge;
 use crate::evidence::quotes::QuoteError;
 use crate::front::Answer;
 use crate::life::unless;
+use crate::metrics::Outside;
 
 /// How long a peer may take to take its farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -36,7 +37,9 @@ where
     let shaken = unless(front.life().ending(), time::timeout(limits.handshake, shake(&channel, &mut wire))).await;
     drop(handshake);
     let in_time = shaken.unwrap_or(Ok(Err(Stop::Code(close::BUSY))));
-    match in_time.unwrap_or(Err(Stop::Code(close::PROTOCOL))) {
+    let shaken = in_time.unwrap_or(Err(Stop::Code(close::PROTOCOL)));
+    front.life().metrics().count(end_of(&shaken));
+    match shaken {
         Ok((duplex, session)) => {
             let options = Options { pace: limits.pace, idle: limits.idle };
             inside::serve(Stream::new(wire, duplex, options), front, session, limits).await;
@@ -47,6 +50,15 @@ where
         }
     }
     drop(place);
+}
+
+fn end_of(shaken: &Result<(Duplex, Session), Stop>) -> Outside {
+    match shaken {
+        Ok(_) => Outside::Session,
+        Err(Stop::Silently) => Outside::HandshakeGone,
+        Err(Stop::Code(close::BUSY | close::NO_EVIDENCE)) => Outside::HandshakeUnproven,
+        Err(Stop::Code(_)) => Outside::HandshakeRefused,
+    }
 }
 
 /// How a handshake ends that doesn't lead to a session.

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use sealstone_channel::stream::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::{Inside, Limits, Session};
 use crate::front::{Answer, Body};
-use crate::life::{Running, unless};
+use crate::life::{Life, Running, unless};
+use crate::metrics::{Kind, Outcome};
 
 /// What an HTTP/2 peer may have sent of bodies before they are read, and what may wait to be sent to it: each a stream and a
 /// session. Bodies are texts; more would be memory for nothing.
@@ -38,9 +39,12 @@ where
         let (front, inside) = (Arc::clone(&front), inside.clone());
         async move {
             let (head, body) = request.into_parts();
-            let running = front.life().request();
+            // Nobody asks for the body of an answer to HEAD.
+            let is_head = head.method == Method::HEAD;
+            let mut counted = Counted::new(front.life(), head.uri.path());
             let response = front.answer(head, body, &inside).await;
-            Ok::<_, Infallible>(response.map(|body| Held { body, _running: running }))
+            counted.begins(response.status());
+            Ok::<_, Infallible>(response.map(|body| Held { body, counted, is_whole: is_head }))
         }
     });
     let builder = builder(limits);
@@ -51,10 +55,48 @@ where
     }
 }
 
+/// A request, which runs and isn't counted until this is dropped.
+struct Counted {
+    life: Life,
+    _running: Running,
+    kind: Kind,
+    since: Instant,
+    outcome: Outcome,
+}
+
+impl Counted {
+    fn new(life: &Life, path: &str) -> Counted {
+        let kind = Kind::of(path);
+        Counted { life: life.clone(), _running: life.request(), kind, since: Instant::now(), outcome: Outcome::Cancelled }
+    }
+
+    /// The answer's head is known; the request has the outcome that it says if the body ends.
+    fn begins(&mut self, status: StatusCode) {
+        self.life.metrics().wait(self.since.elapsed());
+        self.outcome = Outcome::of(status);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.life.metrics().request(self.kind, self.outcome);
+    }
+}
+
 /// An answer's body. Until it is dropped, sent or not, its request runs.
 struct Held {
     body: Body,
-    _running: Running,
+    counted: Counted,
+    /// Whether its end was reached.
+    is_whole: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_whole && !self.body.is_end_stream() {
+            self.counted.outcome = Outcome::Cancelled;
+        }
+    }
 }
 
 impl hyper::body::Body for Held {
@@ -62,7 +104,9 @@ impl hyper::body::Body for Held {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.is_whole |= matches!(polled, Poll::Ready(None));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

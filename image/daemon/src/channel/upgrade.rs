@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Channel, handshake};
 use crate::front::{Answer, busy, draining, not_allowed, problem};
+use crate::metrics::Outside;
 
 /// The only version of WebSocket that was ever finished.
 const VERSION: &str = "13";
@@ -39,10 +40,16 @@ pub fn upgrade<A: Answer>(channel: &Arc<Channel>, front: Arc<A>, mut request: Re
         Ok(accept) => accept,
         Err(response) => return *response,
     };
+    let metrics = front.life().metrics();
     if front.life().is_draining() {
+        metrics.count(Outside::ChannelDraining);
         return draining();
     }
-    let Some(places) = places(channel) else { return busy() };
+    let Some(places) = places(channel) else {
+        metrics.count(Outside::ChannelBusy);
+        return busy();
+    };
+    metrics.count(Outside::Channel);
     let upgrade = hyper::upgrade::on(&mut request);
     let channel = Arc::clone(channel);
     tokio::spawn(async move {
