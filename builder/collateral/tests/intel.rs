@@ -110,7 +110,7 @@ fn what_a_service_does_and_what_comes_of_it() {
             |r| with("TCB-Info-Issuer-Chain", r.text("tcb_info_issuer_chain"), b"<html>".to_vec()),
             "something else",
         ),
-        ("no signature", TCB, |r| with("TCB-Info-Issuer-Chain", "", b"{\"tcbInfo\":{}}".to_vec()), "signature"),
+        ("no signature", TCB, |_| with("TCB-Info-Issuer-Chain", "", b"{\"tcbInfo\":{}}".to_vec()), "signature"),
         (
             "a bomb of brackets",
             TCB,

@@ -4,6 +4,16 @@
 
 use serde::Serialize;
 
+/// Text for a terminal, made safe: names in certificates and documents are whatever their maker wrote, and could move the
+/// cursor or begin a new line that says `accepted`. Control characters, and those that turn the direction of text, are
+/// written as `\u{…}`.
+pub fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
 /// What a refusal means for the caller, worst first. The numbers are the exit codes of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,5 +107,24 @@ impl Check {
     /// Whether it refuses.
     pub fn refused(&self) -> bool {
         matches!(self.outcome, Outcome::Refused(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        let table = [
+            ("ARK-Milan", "ARK-Milan"),
+            ("Größe \u{1f512}", "Größe \u{1f512}"),
+            ("a\nb", "a\\u{a}b"),
+            ("\u{1b}[2J\r\u{9b}1A\u{7f}", "\\u{1b}[2J\\u{d}\\u{9b}1A\\u{7f}"),
+            ("\u{202e}detpecca\u{2066}\u{feff}\u{200b}", "\\u{202e}detpecca\\u{2066}\\u{feff}\\u{200b}"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(printable(text), shown);
+        }
     }
 }

@@ -21,7 +21,7 @@ pub struct Tcb {
     pub snp: u8,
     /// Lowest microcode patch level of all cores.
     pub microcode: u8,
-    /// Bytes that have no meaning on this product; zero on all firmware known.
+    /// Levels 4 to 7, which have no meaning yet; zero on all firmware known. Turin has no level 4.
     pub reserved: [u8; 4],
 }
 
@@ -33,7 +33,7 @@ impl TcbVersion {
             Product::Milan | Product::Genoa => {
                 Tcb { fmc: None, bootloader: b0, tee: b1, snp: b6, microcode: b7, reserved: [b2, b3, b4, b5] }
             }
-            Product::Turin => Tcb { fmc: Some(b0), bootloader: b1, tee: b2, snp: b3, microcode: b7, reserved: [b4, b5, b6, 0] },
+            Product::Turin => Tcb { fmc: Some(b0), bootloader: b1, tee: b2, snp: b3, microcode: b7, reserved: [0, b4, b5, b6] },
         }
     }
 }

@@ -12,7 +12,7 @@ use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
 use x509_cert::der::{Any, Decode as _, Encode as _};
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -74,11 +74,21 @@ pub enum Issuer<'a> {
     Rsa(&'a rsa::RsaPrivateKey),
     /// ECDSA on P-256 with SHA-256, as Intel does.
     P256(&'a p256::ecdsa::SigningKey),
+    /// ECDSA on P-384 with SHA-384, as some makers of TPMs do.
+    P384(&'a p384::ecdsa::SigningKey),
+    /// RSASSA-PKCS1-v1_5 with SHA-256, as most of them do.
+    RsaSha256(&'a rsa::RsaPrivateKey),
+    /// The same with SHA-384.
+    RsaSha384(&'a rsa::RsaPrivateKey),
 }
 
 impl Issuer<'_> {
     fn algorithm(self) -> AlgorithmIdentifierOwned {
+        let plain = |oid, parameters| AlgorithmIdentifierOwned { oid: ObjectIdentifier::new_unwrap(oid), parameters };
         match self {
+            Self::P384(_) => plain("1.2.840.10045.4.3.3", None),
+            Self::RsaSha256(_) => plain("1.2.840.113549.1.1.11", Some(Any::null())),
+            Self::RsaSha384(_) => plain("1.2.840.113549.1.1.12", Some(Any::null())),
             Self::Rsa(_) => AlgorithmIdentifierOwned {
                 oid: ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10"),
                 parameters: Some(Any::from_der(&PSS).unwrap()),
@@ -100,6 +110,12 @@ impl Issuer<'_> {
                 let signature: p256::ecdsa::DerSignature = key.sign(message);
                 signature.as_bytes().to_vec()
             }
+            Self::P384(key) => {
+                let signature: p384::ecdsa::DerSignature = key.sign(message);
+                signature.as_bytes().to_vec()
+            }
+            Self::RsaSha256(key) => rsa::pkcs1v15::SigningKey::<rsa::sha2::Sha256>::new(key.clone()).sign(message).to_vec(),
+            Self::RsaSha384(key) => rsa::pkcs1v15::SigningKey::<rsa::sha2::Sha384>::new(key.clone()).sign(message).to_vec(),
         };
         BitString::from_bytes(&signature).unwrap()
     }
@@ -131,6 +147,23 @@ pub struct MadeList {
     pub validity: (u64, u64),
     /// Serial numbers.
     pub revoked: Vec<u8>,
+}
+
+/// Basic constraints that make an authority, above at most `length` others.
+pub fn authority_above(length: u8) -> (&'static str, bool, Vec<u8>) {
+    ("2.5.29.19", true, BasicConstraints { ca: true, path_len_constraint: Some(length) }.to_der().unwrap())
+}
+
+/// Extended key usage: the purposes that a key is certified for.
+pub fn purposes(list: &[&str]) -> (&'static str, bool, Vec<u8>) {
+    let list = list.iter().map(|oid| ObjectIdentifier::new(oid).unwrap()).collect();
+    ("2.5.29.37", false, ExtendedKeyUsage(list).to_der().unwrap())
+}
+
+/// Key usage: whether the key is for signatures, or for agreeing on keys.
+pub fn usage(signs: bool) -> (&'static str, bool, Vec<u8>) {
+    let usage = if signs { KeyUsages::DigitalSignature } else { KeyUsages::KeyAgreement };
+    ("2.5.29.15", true, KeyUsage(usage.into()).to_der().unwrap())
 }
 
 /// Basic constraints that make an authority.

@@ -18,9 +18,13 @@ const NIST_P384: u16 = 0x0004;
 
 /// TPMA_OBJECT bits (Part 2, 8.3).
 const FIXED_TPM: u32 = 1 << 1;
+const FIXED_PARENT: u32 = 1 << 4;
+const SENSITIVE_DATA_ORIGIN: u32 = 1 << 5;
 const RESTRICTED: u32 = 1 << 16;
 const DECRYPT: u32 = 1 << 17;
 const SIGN: u32 = 1 << 18;
+/// Made by the TPM, never leaves it, and signs only what the TPM itself made.
+const ATTESTING: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | RESTRICTED | SIGN;
 
 /// An attestation key that the caller trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +74,10 @@ impl AttestationKey {
         Ok(key)
     }
 
-    /// Whether the TPM uses it for nothing but signing what the TPM itself made. True if the caller vouches for it.
+    /// Whether the TPM made it, keeps it, and uses it for nothing but signing what the TPM itself made. True if the caller
+    /// vouches for it.
     pub fn is_restricted_signing_key(&self) -> bool {
-        self.attributes.is_none_or(|bits| bits & (FIXED_TPM | RESTRICTED | DECRYPT | SIGN) == FIXED_TPM | RESTRICTED | SIGN)
+        self.attributes.is_none_or(|bits| bits & (ATTESTING | DECRYPT) == ATTESTING)
     }
 
     fn read_public(f: &mut Fields<'_>) -> Result<Self, TpmError> {

@@ -112,7 +112,7 @@ fn each_check_refuses_on_its_own() {
         assert_eq!(refused(&checks(&message, &sign(&message), &public(ATTRIBUTES), &values())), expected, "{name}");
     }
     let (message, signature) = (attest(), sign(&attest()));
-    for bit in [1, 16, 17, 18] {
+    for bit in [1, 4, 5, 16, 17, 18] {
         let found = checks(&message, &signature, &public(ATTRIBUTES ^ 1 << bit), &values());
         assert_eq!(refused(&found), ["tpm.key"], "attribute bit {bit}");
     }

@@ -30,7 +30,7 @@ pub fn verify(attest: &Attest, signature: &Signature, key: &AttestationKey) -> V
             "tpm.key",
             Refusal::Signature,
             key.is_restricted_signing_key(),
-            "a key that is fixed to the TPM, restricted, for signing only",
+            "a key that the TPM made, fixed to it, restricted, for signing only",
             key.attributes
                 .map_or("given without attributes: the caller vouches for it".to_owned(), |a| format!("attributes {a:#010x}")),
             "any other key signs whatever the host hands it",

@@ -6,7 +6,7 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use x509_cert::name::Name;
 
 use super::key::{KeyError, PublicKey, Scheme, SignatureError};
@@ -179,6 +179,28 @@ impl Certificate {
         let constraints = self.extension(BasicConstraints::OID).and_then(|der| BasicConstraints::from_der(der).ok());
         let usage = self.extension(KeyUsage::OID).map(KeyUsage::from_der);
         constraints.is_some_and(|basic| basic.ca) && usage.is_none_or(|usage| usage.is_ok_and(|bits| bits.key_cert_sign()))
+    }
+
+    /// How many authorities may stand between it and the last certificate of a chain; `None` if it doesn't say (RFC 5280,
+    /// section 4.2.1.9).
+    pub fn path_length(&self) -> Option<u8> {
+        let constraints = self.extension(BasicConstraints::OID).and_then(|der| BasicConstraints::from_der(der).ok());
+        constraints.and_then(|basic| basic.path_len_constraint)
+    }
+
+    /// Whether its key may sign data: key usage, where present, says so.
+    pub fn may_sign(&self) -> bool {
+        self.extension(KeyUsage::OID).map(KeyUsage::from_der).is_none_or(|usage| usage.is_ok_and(|bits| bits.digital_signature()))
+    }
+
+    /// Whether it is for one of these purposes, or for all: extended key usage, where present, names one (RFC 5280, section
+    /// 4.2.1.12).
+    pub fn is_for(&self, purposes: &[ObjectIdentifier]) -> bool {
+        const ANY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+        let usage = self.extension(ExtendedKeyUsage::OID).map(ExtendedKeyUsage::from_der);
+        usage.is_none_or(|usage| {
+            usage.is_ok_and(|list| list.0.iter().any(|purpose| *purpose == ANY || purposes.contains(purpose)))
+        })
     }
 
     /// Checks that `issuer` signed this certificate.

@@ -18,6 +18,7 @@ pub use snp::snp;
 pub use tdx::tdx;
 pub use tpm::tpm;
 
+use sealstone_evidence::check::printable;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
@@ -117,10 +118,10 @@ impl Verdict {
                 Outcome::Passed => "ok",
             };
             text.push_str(&format!("{word:<9}  {:<28}  ", check.id));
-            text.push_str(&match check.outcome {
+            text.push_str(&printable(&match check.outcome {
                 Outcome::Refused(_) => format!("expected {}; found {}; {}", check.expected, check.found, check.why),
                 Outcome::NotAsked | Outcome::Passed => check.found.clone(),
-            });
+            }));
             text.push('\n');
         }
         let at = sealstone_evidence::time::show(self.at);
@@ -252,6 +253,24 @@ mod tests {
         let incomplete = Verdict::new("u", 0, &["missing"], &[], vec![]);
         assert_eq!(good().and(incomplete.clone()).exit_code(), 10);
         assert_eq!(incomplete.and(good()).exit_code(), 10);
+    }
+
+    /// What evidence says is shown, and can't pass for what the verdict says.
+    #[test]
+    fn a_line_is_a_line_whatever_is_found() {
+        let mut list = checks();
+        list[1] = Check::judge(
+            "a.chain",
+            Refusal::Signature,
+            false,
+            "AMD",
+            "X\r\naccepted (t, at 1970-01-01T00:00:00Z)\n\u{1b}[8m",
+            "",
+        );
+        let verdict = Verdict::new("t", 0, &GENUINE, &ASKED, list);
+        let text = verdict.to_text();
+        assert_eq!(text.lines().count(), verdict.checks().len() + 1, "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("X\\u{d}\\u{a}accepted"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ovmf_measure::digest::{Algorithm, Digest};
 use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::EncodePublicKey as _;
 use sealstone_evidence::snp::Product;
-use sealstone_evidence::testing::x509::{AT, Issuer, Made, YEAR, authority};
+use sealstone_evidence::testing::x509::{AT, Issuer, Made, YEAR, authority, authority_above, purposes, usage};
 use serde_json::{Value, json};
 
 use super::sample::{NONCE, config, pin, text};
@@ -233,6 +233,14 @@ fn a_key_that_a_root_of_the_policys_certifies_is_accepted() {
     // The root itself needn't be sent.
     sample.certificates.as_mut().unwrap().pop();
     assert_eq!(sample.judge().unwrap().exit_code(), 0);
+    // Certificates that say what they are for: one authority below the root, signatures, an attestation key's.
+    let mut sample = Tpm::new();
+    let mut strict = Certified::new();
+    strict.root.extensions = vec![authority_above(1)];
+    strict.issuer.extensions = vec![authority_above(0)];
+    strict.leaf.extensions = vec![usage(true), purposes(&["1.3.6.1.5.5.7.3.2", "2.23.133.8.3"])];
+    strict.apply(&mut sample);
+    assert_eq!(sample.judge().unwrap().exit_code(), 0);
 }
 
 fn certified(cases: &mut Vec<Case>) {
@@ -250,6 +258,10 @@ fn certified(cases: &mut Vec<Case>) {
     case("issuer signed by somebody else", &|c| c.signers[1] = 3, &nothing);
     case("issuer that is no authority", &|c| c.issuer.extensions.clear(), &nothing);
     case("root that is no authority", &|c| c.root.extensions.clear(), &nothing);
+    case("for a web server", &|c| c.leaf.extensions.push(purposes(&["1.3.6.1.5.5.7.3.1"])), &nothing);
+    case("for nothing", &|c| c.leaf.extensions.push(purposes(&[])), &nothing);
+    case("not for signatures", &|c| c.leaf.extensions.push(usage(false)), &nothing);
+    case("under a root that allows no authority below", &|c| c.root.extensions = vec![authority_above(0)], &nothing);
     case("an authority's", &|c| c.leaf.extensions.push(authority()), &nothing);
     case("expired", &|c| c.leaf.validity.1 = AT - 1, &nothing);
     case("not yet valid", &|c| c.leaf.validity.0 = AT + 1, &nothing);
@@ -365,7 +377,7 @@ fn signed(cases: &mut Vec<Case>) {
     };
     case("not made by a TPM", "tpm.attest", 10, &|s| s.magic ^= 1);
     case("a certification, no quote", "tpm.attest", 10, &|s| s.kind = 0x8017);
-    for bit in [1, 16, 17, 18] {
+    for bit in [1, 4, 5, 16, 17, 18] {
         case(&format!("key attribute {bit}"), "tpm.key", 10, &|s| s.attributes ^= 1 << bit);
     }
     case("a key that nobody vouches for", "tpm.endorsement", 12, &|s| s.policy.clear());
