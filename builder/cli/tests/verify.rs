@@ -102,3 +102,22 @@ fn a_pin_and_evidence_go_together() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("verify-pin.json"), "{output:?}");
     assert!(output.stdout.is_empty());
 }
+
+/// What a file says of itself must not be able to write on the terminal.
+#[test]
+fn errors_show_what_a_file_says_as_text() {
+    let text = scratch("verify-escape.json", b"{\"schema\":\"\\u001b[2J\\naccepted\",\"\\u001b]0;x\\u0007\":1}");
+    let pin = scratch("verify-escape-pin.json", b"{\"\\u001b[2J\":1}");
+    for arguments in [["verify", "--pin", &pin, "--evidence", &text], ["collateral", "fetch", "--evidence", &text, "--json"]] {
+        let output = sealstone(&arguments);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(!output.stderr.contains(&0x1b), "{output:?}");
+    }
+    let policy = scratch("verify-escape.yaml", b"schema: sealstone/policy/v1\n\"\\e[2J\": 1\n");
+    let Some(dir) = evidence("errors_show_what_a_file_says_as_text") else { return };
+    let path = |name: &str| dir.join("snp").join(name).to_string_lossy().into_owned();
+    let (report, vcek) = (path("attestation.bin"), path("vcek.testcer"));
+    let output = sealstone(&["verify", "snp", "--report", &report, "--vcek", &vcek, "--policy", &policy]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(!output.stderr.contains(&0x1b), "{output:?}");
+}

@@ -2,6 +2,7 @@
 
 use sealstone_collateral::service::{Addresses, Event, Vendors};
 use sealstone_collateral::{FetchError, Fetched, amd, for_evidence, intel};
+use sealstone_evidence::check::printable;
 use sealstone_evidence::snp::{Product, Report};
 use sealstone_evidence::tdx::Quote;
 use sealstone_inputs::{Documents, Network};
@@ -86,6 +87,6 @@ fn print(args: &FetchArgs, fetched: &Fetched) -> Result<(), Failure> {
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let code = if error.is_input() { BAD_INPUT } else { FAILED };
-        Self::new(code, error)
+        Self::new(code, anyhow::anyhow!("{}", printable(&error.to_string())))
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ovmf_measure::digest::Digest;
 use ovmf_measure::transcript::Register;
+use sealstone_evidence::check::printable;
 use sealstone_release::pin::{Firmware, Pin, Profile};
 use serde_json::json;
 
@@ -46,7 +47,8 @@ pub(crate) fn load(path: &Path) -> Result<Pin, Failure> {
     let path = if path.is_dir() { path.join(sealstone_pipeline::pin::FILE) } else { path.to_path_buf() };
     let bytes = read(&path)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::bad_input(format!("{}: not a pin: not UTF-8", path.display())))?;
-    Pin::parse(&text).map_err(|e| Failure::bad_input(format!("{}: {e}", path.display())))
+    let problem = |e: String| Failure::bad_input(format!("{}: {}", path.display(), printable(&e)));
+    Pin::parse(&text).map_err(|e| problem(e.to_string()))
 }
 
 fn choose<'a>(pin: &'a Pin, profile: Option<&str>) -> Result<Vec<&'a Profile>, Failure> {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ovmf_measure::eventlog::EventLog;
+use sealstone_evidence::check::printable;
 use sealstone_evidence::snp::Report;
 use sealstone_evidence::tdx::{Collateral, Quote};
 use sealstone_evidence::tpm::{Attest, AttestationKey, Signature};
@@ -147,9 +148,12 @@ fn tpm(args: &VerifyTpmArgs) -> Result<Verdict, Failure> {
         .map_err(|e| Failure::bad_input(format!("replaying the event log: {e}")))
 }
 
-/// Reads a file and parses it; errors name it.
+/// Reads a file and parses it; errors name it. What the file says itself, in an error, stays text.
 pub(super) fn parse<T, E: std::fmt::Display>(file: &Path, parser: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, Failure> {
-    let bad = |e: &dyn std::fmt::Display| Failure::bad_input(format!("reading {}: {e}", file.display()));
+    let bad = |e: &dyn std::fmt::Display| {
+        let lines: Vec<String> = e.to_string().lines().map(printable).collect();
+        Failure::bad_input(format!("reading {}: {}", file.display(), lines.join("\n")))
+    };
     let bytes = std::fs::read(file).map_err(|e| bad(&e))?;
     parser(&bytes).map_err(|e| bad(&e))
 }
