@@ -1,4 +1,5 @@
-//! Inputs of a build: where they come from, how they are checked, where they are kept. The only network user.
+//! Inputs of a build: where they come from, how they are checked, where they are kept. The only network user: what vendors' services are asked for goes through its
+//! client, too ([`Documents`]).
 //!
 //! | module | holds |
 //! | --- | --- |
