@@ -1,0 +1,214 @@
+"""The rounds of ci/bench/engine: llama.cpp's own benchmarks, the engine, and the whole daemon, by turns.
+
+    engine.py MODEL ENGINE FRONT SEALSTONE LLAMA_BENCH BATCHED_BENCH THREADS ROUNDS WORK
+
+Each round measures all of them once, the next in the opposite order; what counts is the median of the rounds' ratios, so that what else the machine does
+meanwhile weighs on both. `-` for the two tools of llama.cpp leaves their part out.
+
+How it could fool itself: by prompts from the cache (each has numbers of its own and a salt of its own), by replies that end early (they may not, and tokens
+are counted), by another work than llama.cpp's (lengths, batches, threads and context are the same, decoding starts at one token as there).
+"""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from engine_client import DONE, Engine, generate, tokens  # noqa: E402
+
+MODEL, ENGINE, FRONT, SEALSTONE, LLAMA_BENCH, BATCHED_BENCH, THREADS, ROUNDS, WORK = sys.argv[1:]
+PROMPT, REPLY = 512, 128
+# Of the batched comparison: requests, and the tokens of each.
+AT_ONCE, BATCHED_PROMPT, BATCHED_REPLY = 8, 128, 64
+# Of the first token's: small, so that what comes on top of the computing is seen.
+FIRST_PROMPT, FIRSTS = 8, 31
+dice = random.Random(1)
+
+
+def numbers(count):
+    return [dice.randrange(300, 4000) for _ in range(count)]
+
+
+class Direct:
+    """The engine by its socket."""
+
+    def __init__(self):
+        self.engine = Engine([ENGINE, "bench", MODEL], patience=600)
+        if self.engine.hello() is None:
+            raise SystemExit(f"SKIPPED bench/engine: here the engine ends with {self.engine.process.wait(30)}, see above")
+        self.number = 0
+
+    def ask(self, prompt, most):
+        """(seconds to the first token, to the last)"""
+        self.number += 1
+        start = time.monotonic()
+        self.engine.send(1, generate(self.number, tokens(prompt), most, salt=os.urandom(16), ignore_end=True))
+        moments = [when - start for when, _ in self.engine.reply(self.number)]
+        return moments[0], moments[-1]
+
+    def together(self, prompts, most):
+        """Seconds until all are done."""
+        first, start = self.number + 1, time.monotonic()
+        for prompt in prompts:
+            self.number += 1
+            self.engine.send(1, generate(self.number, tokens(prompt), most, salt=os.urandom(16), ignore_end=True))
+        left = set(range(first, self.number + 1))
+        while left:
+            kind, body = self.engine.frame()
+            if kind == DONE:
+                left.remove(int.from_bytes(body[:8], "little"))
+        return time.monotonic() - start
+
+    def end(self):
+        self.engine.end()
+
+
+class Daemon:
+    """The same engine program behind front, channel and proxy: what an SDK sees."""
+
+    def __init__(self):
+        self.front = subprocess.Popen([FRONT, WORK, ENGINE, MODEL], stdout=subprocess.PIPE, text=True)
+        url = self.front.stdout.readline().strip()
+        pin, policy = f"{WORK}/pin.json", f"{WORK}/policy.yaml"
+        command = [SEALSTONE, "proxy", url, "--pin", pin, "--policy", policy, "--listen", "127.0.0.1:0"]
+        self.proxy = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.base = self.proxy.stdout.readline().strip()
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                self.ask(numbers(4), 1)
+                return
+            time.sleep(0.5)
+        raise SystemExit("the daemon's model doesn't come up")
+
+    def ask(self, prompt, most):
+        body = {"model": "bench", "prompt": prompt, "max_tokens": most, "temperature": 0, "ignore_eos": True, "stream": True}
+        body["stream_options"] = {"include_usage": True}
+        request = urllib.request.Request(self.base + "/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        start, first, usage = time.monotonic(), None, None
+        with urllib.request.urlopen(request, timeout=600) as response:
+            for line in response:
+                if line.startswith(b"data: {"):
+                    first = first or time.monotonic() - start
+                    usage = json.loads(line[6:]).get("usage") or usage
+        last = time.monotonic() - start
+        assert usage["completion_tokens"] == most and not usage["prompt_tokens_details"]["cached_tokens"], usage
+        return first, last
+
+    def together(self, prompts, most):
+        start = time.monotonic()
+        threads = [threading.Thread(target=self.ask, args=(prompt, most)) for prompt in prompts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.monotonic() - start
+
+    def end(self):
+        for process in (self.proxy, self.front):
+            process.terminate()
+            process.wait()
+
+
+def llama(command):
+    """The objects that one of llama.cpp's benchmarks prints, one a line."""
+    answer = subprocess.run(command, capture_output=True, text=True)
+    objects = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    assert objects, answer.stderr[-2000:]
+    return objects
+
+
+def prefill_and_decode(side):
+    """Tokens per second of a prompt, and of a reply behind a prompt of one token: llama-bench's pp512 and tg128."""
+    _, prefill = side.ask(numbers(PROMPT), 1)
+    first, last = side.ask(numbers(1), REPLY + 1)
+    return PROMPT / prefill, REPLY / (last - first)
+
+
+def llama_bench():
+    objects = llama([LLAMA_BENCH, "-m", MODEL, "-p", str(PROMPT), "-n", str(REPLY), "-t", THREADS, "-r", "1", "-b", "512", "-ub", "512", "-o", "jsonl"])
+    return tuple(entry["avg_ts"] for entry in objects)
+
+
+def batched_bench():
+    context = str(AT_ONCE * (BATCHED_PROMPT + BATCHED_REPLY))
+    sizes = ["-npp", str(BATCHED_PROMPT), "-ntg", str(BATCHED_REPLY), "-npl", str(AT_ONCE), "-c", context, "-b", "512", "-ub", "512"]
+    return (llama([BATCHED_BENCH, "-m", MODEL, "-t", THREADS, "-tb", THREADS, "--output-format", "jsonl", *sizes])[0]["speed"],)
+
+
+def aggregate(side):
+    """Tokens per second of all requests, prompts and replies: llama-batched-bench's S."""
+    seconds = side.together([numbers(BATCHED_PROMPT) for _ in range(AT_ONCE)], BATCHED_REPLY)
+    return (AT_ONCE * (BATCHED_PROMPT + BATCHED_REPLY) / seconds,)
+
+
+def rounds(measures):
+    """{name: [results]}, each round in the opposite order of the one before."""
+    results = {name: [] for name in measures}
+    for number in range(int(ROUNDS)):
+        for name in list(measures)[:: 1 if number % 2 == 0 else -1]:
+            results[name].append(measures[name]())
+    return results
+
+
+def compare(title, results, goal, unit="tokens/s"):
+    """One line a comparison: medians, and the median of the ratios to the first."""
+    (base, theirs), *others = results.items()
+    met = True
+    for name, ours in others:
+        ratio = statistics.median(mine / their for mine, their in zip(ours, theirs))
+        met = met and ratio >= goal
+        shown = f"{statistics.median(ours):9.2f} {unit}, {base} {statistics.median(theirs):9.2f}"
+        print(f"{title:10} {name:7} {shown}: {100 * ratio:6.1f} % (goal {100 * goal:.0f} %) {'met' if ratio >= goal else 'MISSED'}", flush=True)
+    return met
+
+
+def pick(results, at):
+    return {name: [values[at] for values in each] for name, each in results.items()}
+
+
+def first_token(direct, daemon):
+    """What front, channel, HTTP and proxy add to the first token, in milliseconds."""
+    added = []
+    for number in range(FIRSTS):
+        sides = (direct, daemon) if number % 2 else (daemon, direct)
+        seconds = {side: side.ask(numbers(FIRST_PROMPT), 1)[0] for side in sides}
+        added.append(1000 * (seconds[daemon] - seconds[direct]))
+    median = statistics.median(added)
+    print(f"first token: {median:.2f} ms more than by the engine's socket (middle half {statistics.quantiles(added)[0]:.2f} to "
+          f"{statistics.quantiles(added)[2]:.2f}; goal 3 ms) {'met' if median <= 3 else 'MISSED'}", flush=True)
+    return median <= 3
+
+
+def main():
+    print(f"{os.path.basename(MODEL)}, {THREADS} threads, {ROUNDS} rounds, load {os.getloadavg()[0]:.1f}", flush=True)
+    direct, daemon = Direct(), Daemon()
+    met = []
+    try:
+        for side in (direct, daemon):
+            side.ask(numbers(PROMPT), 4)
+        met.append(first_token(direct, daemon))
+        sides = {"engine": direct, "daemon": daemon}
+        if LLAMA_BENCH == "-":
+            print("SKIPPED bench/engine, comparison with llama-bench: no folder with its source")
+            base, batched = {}, {}
+        else:
+            base, batched = {"llama-bench": llama_bench}, {"batched-bench": batched_bench}
+        single = rounds(base | {name: lambda side=side: prefill_and_decode(side) for name, side in sides.items()})
+        together = rounds(batched | {name: lambda side=side: aggregate(side) for name, side in sides.items()})
+        met.append(compare("prefill", pick(single, 0), 0.97))
+        met.append(compare("decode", pick(single, 1), 0.97))
+        met.append(compare(f"{AT_ONCE} at once", pick(together, 0), 0.90))
+    finally:
+        daemon.end()
+        direct.end()
+    print(f"load {os.getloadavg()[0]:.1f} at the end; {'every goal met' if all(met) else 'a goal MISSED'}")
+
+
+main()
