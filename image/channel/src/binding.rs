@@ -5,6 +5,15 @@ use sha2::{Digest, Sha256, Sha512};
 /// Separates these digests from all others, and this version from later ones.
 const LABEL: &[u8] = b"sealstone/channel/v1\0";
 
+/// The same for evidence that is asked for with a nonce, in the open.
+const NONCE_LABEL: &[u8] = b"sealstone/evidence/v1\0";
+
+/// 64 bytes for the field that an SEV-SNP or TDX report has for its user, when somebody asked with a nonce: SHA-512 of the
+/// label, the nonce, and the SHA-256 of the measured configuration's canonical bytes. It binds no session.
+pub fn nonce_report_data(nonce: &[u8; 32], config_sha256: &[u8; 32]) -> [u8; 64] {
+    Sha512::new().chain_update(NONCE_LABEL).chain_update(nonce).chain_update(config_sha256).finalize().into()
+}
+
 /// The Noise handshake's final hash: differs between any two sessions, because both ends' ephemeral keys are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeHash(pub [u8; 32]);
@@ -48,6 +57,16 @@ mod tests {
         assert_eq!(
             hex(&hash.qualifying_data(&config, &[0; 32])),
             "5798583d2776048cce78b71800b0db38ece049e2e8f41d60681ef3c01f3bd330"
+        );
+    }
+
+    #[test]
+    fn so_is_the_formula_for_a_nonce() {
+        // { printf 'sealstone/evidence/v1\0'; printf '\x11%.0s' $(seq 32); printf config | openssl dgst -sha256 -binary; } | sha512sum
+        let config = Sha256::digest(b"config").into();
+        assert_eq!(
+            hex(&nonce_report_data(&[0x11; 32], &config)),
+            "c01b89f482819b30f45e0f5b434c75c78be171a7024899379750c5c67d87703f107329362917e684ba93c0819b49c816e35605998cd89e24e4c6ee47087765c3"
         );
     }
 

@@ -98,6 +98,8 @@ impl Limits {
 pub enum Source {
     /// The TPM.
     Tpm(Quotes),
+    /// The processor: SEV-SNP or TDX.
+    Tee(Quotes),
     /// Nowhere: the measured configuration says so. This document says so to the client.
     Insecure(Bytes),
 }
@@ -105,7 +107,7 @@ pub enum Source {
 impl Source {
     async fn document(&self, challenge: Challenge) -> Result<Bytes, QuoteError> {
         match self {
-            Source::Tpm(quotes) => quotes.document(challenge).await,
+            Source::Tpm(quotes) | Source::Tee(quotes) => quotes.document(challenge).await,
             Source::Insecure(document) => Ok(document.clone()),
         }
     }

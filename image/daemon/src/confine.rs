@@ -33,16 +33,36 @@ pub enum ConfineError {
 /// weaker confinement.
 const LANDLOCK: ABI = ABI::V6;
 
+/// Which files may still be opened, as far as [`files`] left any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// None.
+    Nothing,
+    /// Those for evidence, to read or to write: a report entry's files say something new only when they are opened anew.
+    Evidence,
+}
+
 /// Gives up everything but serving what is already open; `evidence` are files or folders that stay readable and writable
 /// as far as they exist. For all threads, for good.
-pub fn confine(evidence: &[&Path]) -> Result<(), ConfineError> {
+pub fn confine(evidence: &[&Path], opens: Opens) -> Result<(), ConfineError> {
+    files(evidence)?;
+    calls(opens)
+}
+
+/// The first half of [`confine`]: files, network, other processes. For this thread and those that it starts from here on, so
+/// it must be the only one yet.
+pub fn files(evidence: &[&Path]) -> Result<(), ConfineError> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|_| ConfineError::Dumpable)?;
-    restrict_files(evidence).map_err(|_| ConfineError::Landlock).and_then(|status| match status {
-        RulesetStatus::FullyEnforced => Ok(()),
+    match restrict_files(evidence) {
+        Ok(RulesetStatus::FullyEnforced) => Ok(()),
         _ => Err(ConfineError::Landlock),
-    })?;
-    let filter = system_call_filter().map_err(|_| ConfineError::Seccomp)?;
+    }
+}
+
+/// The second half: system calls. For all threads; none can be started any more.
+pub fn calls(opens: Opens) -> Result<(), ConfineError> {
+    let filter = system_call_filter(opens).map_err(|_| ConfineError::Seccomp)?;
     seccompiler::apply_filter_all_threads(&filter).map_err(|_| ConfineError::Seccomp)
 }
 
@@ -99,10 +119,15 @@ const CALLS: &[libc::c_long] = &[
 
 /// Every other call kills the process: there is no legitimate one, so a caller is an intruder or the list is wrong, and
 /// in both cases the machine should end.
-fn system_call_filter() -> Result<BpfProgram, seccompiler::BackendError> {
+fn system_call_filter(opens: Opens) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|call| (*call, vec![])).collect();
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![SeccompRule::new(vec![not_executable()?])?]);
+    }
+    if opens == Opens::Evidence {
+        // To read or to write what is there, and nothing else: no file is made, cut or renamed. Which files, landlock knows.
+        let only = |access: libc::c_int| SeccompRule::new(vec![opened_with(access | libc::O_CLOEXEC)?]);
+        rules.insert(libc::SYS_openat, vec![only(libc::O_RDONLY)?, only(libc::O_WRONLY)?]);
     }
     if cfg!(debug_assertions) {
         // The standard library's debug check, before a descriptor is closed, that it is open. Not in the image's build.
@@ -115,6 +140,14 @@ fn system_call_filter() -> Result<BpfProgram, seccompiler::BackendError> {
 fn not_executable() -> Result<SeccompCondition, seccompiler::BackendError> {
     let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
     SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(exec), 0)
+}
+
+/// The flags, third argument of `openat`, are these, but for one that means nothing here and that rustix sets.
+fn opened_with(flags: libc::c_int) -> Result<SeccompCondition, seccompiler::BackendError> {
+    // The kernel's O_LARGEFILE; the C library's is 0 on this architecture.
+    const LARGE_FILE: u32 = 0o100_000;
+    let all_but = SeccompCmpOp::MaskedEq(u64::from(!LARGE_FILE));
+    SeccompCondition::new(2, SeccompCmpArgLen::Dword, all_but, u64::from(flags.unsigned_abs()))
 }
 
 /// The argument numbered `index` equals `value`.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::Write;
 
+use crate::evidence::tsm::ReportError;
 use crate::evidence::{EventLogError, Kind};
 use crate::life::Ended;
 use crate::tpm::TpmError;
@@ -29,6 +30,8 @@ pub enum Event {
     AcceptFailed(i32),
     /// The TPM gave a client no quote. Later ones may succeed.
     QuoteFailed(TpmError),
+    /// The processor gave a client no report. Later ones may succeed.
+    ReportFailed(ReportError),
     /// Something about a model's engine.
     Engine {
         /// The model's place in the configuration, from 0.
@@ -88,6 +91,9 @@ pub enum Refusal {
     /// The event loop could not be made.
     #[error("cannot start the event loop, errno {0}")]
     Runtime(i32),
+    /// The thread that asks the processor for reports could not be started.
+    #[error("cannot start a thread, errno {0}")]
+    Thread(i32),
     /// The kernel gave no random bytes for the channel's key.
     #[error("no randomness, errno {0}")]
     Random(i32),
@@ -118,6 +124,7 @@ impl fmt::Display for Event {
             }
             Event::AcceptFailed(errno) => write!(f, "accept failed, errno {errno}"),
             Event::QuoteFailed(error) => write!(f, "no quote: {error}"),
+            Event::ReportFailed(error) => write!(f, "no report: {error}"),
             Event::Engine { model, event } => {
                 let event = match event {
                     EngineEvent::Ready => "ready",

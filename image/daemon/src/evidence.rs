@@ -1,10 +1,15 @@
-//! What can vouch for this machine: which source there is, and quotes of the TPM for whoever asks.
+//! What can vouch for this machine: which source there is, and its quotes or reports for whoever asks.
 //!
 //! - [`Sources`], [`Kind`]: what there is
-//! - [`quotes`]: asking the TPM, one at a time; [`document`]: what comes of it
+//! - [`quotes`]: asking, one at a time, and the TPM's answers
+//! - [`reports`], [`tsm`], [`certificates`]: the processor's answers, for SEV-SNP and TDX
+//! - [`document`]: what comes of either
 
+pub mod certificates;
 pub mod document;
 pub mod quotes;
+pub mod reports;
+pub mod tsm;
 
 use std::fmt;
 use std::fs;
@@ -56,6 +61,8 @@ pub struct Sources {
     /// What the firmware measured, as the kernel kept it; init lets the front read it. Source: Linux,
     /// `drivers/char/tpm/eventlog/common.c`.
     pub event_log: PathBuf,
+    /// The same on a TDX machine: the ACPI table CCEL's log area. Source: Linux, `drivers/acpi/sysfs.c`.
+    pub cc_event_log: PathBuf,
 }
 
 /// The longest event log that is taken. Firmware sets 64 KiB aside (edk2, `PcdTcgLogAreaMinLen`) and fills a third of it.
@@ -81,6 +88,7 @@ impl Sources {
             tsm_entry: "/sys/kernel/config/tsm/report/front".into(),
             tpm: "/dev/tpmrm0".into(),
             event_log: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
+            cc_event_log: "/sys/firmware/acpi/tables/data/CCEL".into(),
         }
     }
 
@@ -92,10 +100,16 @@ impl Sources {
         choose(fs::read(self.tsm_entry.join("provider")).ok().as_deref(), &self.tpm, attestation)
     }
 
-    /// The firmware's event log; empty where the firmware left none. It doesn't change after the kernel has started.
-    pub fn event_log(&self) -> Result<Vec<u8>, EventLogError> {
+    /// The firmware's event log that belongs to this kind of evidence; empty where the firmware left none. It doesn't change
+    /// after the kernel has started.
+    pub fn event_log(&self, kind: Kind) -> Result<Vec<u8>, EventLogError> {
+        let path = match kind {
+            Kind::Tpm2 => &self.event_log,
+            Kind::Tdx => &self.cc_event_log,
+            Kind::SevSnp | Kind::Insecure => return Ok(Vec::new()),
+        };
         let unreadable = |error: std::io::Error| EventLogError::Unreadable(crate::event::errno(&error));
-        let file = match fs::File::open(&self.event_log) {
+        let file = match fs::File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(unreadable(error)),
@@ -167,7 +181,8 @@ mod tests {
     }
 
     fn sources(event_log: PathBuf) -> Sources {
-        Sources { tsm_entry: "/nonexistent".into(), tpm: "/nonexistent".into(), event_log }
+        let nothing = PathBuf::from("/nonexistent");
+        Sources { tsm_entry: nothing.clone(), tpm: nothing, cc_event_log: event_log.clone(), event_log }
     }
 
     #[test]
@@ -182,7 +197,10 @@ mod tests {
             ("/", Err(EventLogError::Unreadable(21))),
         ];
         for (path, expected) in table {
-            assert_eq!(sources(path.into()).event_log(), expected, "{path}");
+            for kind in [Kind::Tpm2, Kind::Tdx] {
+                assert_eq!(sources(path.into()).event_log(kind), expected, "{path}");
+            }
+            assert_eq!(sources(path.into()).event_log(Kind::SevSnp), Ok(Vec::new()));
         }
     }
 }

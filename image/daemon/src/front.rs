@@ -57,7 +57,7 @@ pub trait Answer: Send + Sync + 'static {
     }
 }
 
-/// The answers. All but the TPM's quotes are known before the first request.
+/// The answers. All but quotes and reports are known before the first request.
 #[derive(Debug)]
 pub struct Front {
     /// The models by name, and whether their packs are mounted.
@@ -151,7 +151,7 @@ impl Front {
         }
     }
 
-    /// Evidence for a nonce. Not for HEAD, which would cost the TPM a quote that nobody sees.
+    /// Evidence for a nonce. Not for HEAD, which would cost the machine a quote or report that nobody sees.
     async fn evidence(&self, method: &Method, query: &str) -> Response<Full<Bytes>> {
         if *method != Method::GET {
             return not_allowed("GET");
@@ -160,13 +160,18 @@ impl Front {
             return problem(StatusCode::BAD_REQUEST, "invalid_nonce");
         };
         let Some(quotes) = &self.quotes else {
-            return problem(StatusCode::NOT_IMPLEMENTED, "no_tpm");
+            return problem(StatusCode::NOT_IMPLEMENTED, "no_evidence");
         };
         match quotes.document(Challenge::Nonce(nonce)).await {
             Ok(document) => json(StatusCode::OK, document),
             Err(QuoteError::Busy) => busy(),
-            Err(QuoteError::Failed) => problem(StatusCode::SERVICE_UNAVAILABLE, "tpm_failed"),
+            Err(QuoteError::Failed) => problem(StatusCode::SERVICE_UNAVAILABLE, self.failure()),
         }
+    }
+
+    /// The code for evidence that couldn't be had: whose fault it was.
+    fn failure(&self) -> &'static str {
+        if self.evidence == Kind::Tpm2 { "tpm_failed" } else { "report_failed" }
     }
 
     fn fixed(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {

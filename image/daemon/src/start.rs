@@ -12,9 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::api::{self, engine};
 use crate::auth::Auth;
 use crate::channel::{self, Channel, Source};
-use crate::confine;
+use crate::confine::{self, Opens};
 use crate::event::{self, Event, Refusal};
 use crate::evidence::quotes::{Quoter, Quotes};
+use crate::evidence::reports::Reporter;
+use crate::evidence::tsm::{Folder, Tee};
 use crate::evidence::{Kind, Sources, document};
 use crate::front::{Answer, Front};
 use crate::life::{Ended, Life};
@@ -59,6 +61,7 @@ pub fn run() -> Result<Ended, Refusal> {
             front = front.with_quotes(quotes.clone()).with_channel(channel(Source::Tpm(quotes))?);
         }
         Kind::Insecure => front = front.with_channel(channel(Source::Insecure(document::insecure(&measured)))?),
+        // Below, once files are restricted.
         Kind::SevSnp | Kind::Tdx => {}
     }
     {
@@ -70,7 +73,16 @@ pub fn run() -> Result<Ended, Refusal> {
     }
 
     // The TPM isn't among the files that stay reachable: it is open.
-    confine::confine(&[sources.tsm_entry.as_path()]).map_err(Refusal::Confine)?;
+    let reporter = Tee::of(evidence).map(|tee| reporter(tee, evidence, &sources, &measured)).transpose()?;
+    let opens = if reporter.is_some() { Opens::Evidence } else { Opens::Nothing };
+    let reachable = [sources.tsm_entry.as_path()];
+    confine::files(if reporter.is_some() { &reachable } else { &[] }).map_err(Refusal::Confine)?;
+    if let Some(reporter) = reporter {
+        // Its thread has the restriction of files from this one, and the filter for calls reaches all threads.
+        let reports = reporter.start().map_err(|e| Refusal::Thread(event::errno(&e)))?;
+        front = front.with_quotes(reports.clone()).with_channel(channel(Source::Tee(reports))?);
+    }
+    confine::calls(opens).map_err(Refusal::Confine)?;
     event::log(&Event::Listening { port });
     std::io::stdout().write_all(READY).map_err(|e| Refusal::Status(event::errno(&e)))?;
     runtime.block_on(server::serve(listener, Arc::new(front), Limits::DEFAULT)).map_err(|_| Refusal::Ended)
@@ -78,9 +90,15 @@ pub fn run() -> Result<Ended, Refusal> {
 
 /// Opens the TPM, makes this boot's attestation key in it, and starts the task that quotes.
 async fn quotes(sources: &Sources, measured: &MeasuredConfig) -> Result<Quotes, Refusal> {
-    let event_log = sources.event_log().map_err(Refusal::EventLog)?;
+    let event_log = sources.event_log(Kind::Tpm2).map_err(Refusal::EventLog)?;
     let device = Device::open(&sources.tpm).map_err(|e| Refusal::Tpm(event::errno(&e)))?;
     Ok(Quoter::new(device, measured, &event_log).await.map_err(Refusal::Attestation)?.start())
+}
+
+/// What asks the processor for reports, through the entry that init has made.
+fn reporter(tee: Tee, kind: Kind, sources: &Sources, measured: &MeasuredConfig) -> Result<Reporter<Folder>, Refusal> {
+    let event_log = sources.event_log(kind).map_err(Refusal::EventLog)?;
+    Ok(Reporter::new(Folder(sources.tsm_entry.clone()), tee, measured, &event_log))
 }
 
 /// Has a task of the current runtime end `life` at SIGTERM: init's word that the machine is to be switched off.

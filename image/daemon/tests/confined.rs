@@ -22,7 +22,7 @@ use std::time::Duration;
 use sealstone_config::MeasuredConfig;
 use sealstone_daemon::api;
 use sealstone_daemon::channel::{Channel, Limits as ChannelLimits, Source};
-use sealstone_daemon::confine::{ConfineError, confine};
+use sealstone_daemon::confine::{ConfineError, Opens, confine};
 use sealstone_daemon::event;
 use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
@@ -212,7 +212,7 @@ fn child(order: &str) {
     sealstone_daemon::start::end_at_sigterm(front.life().clone()).unwrap();
     event::log_panics();
     let front = Arc::new(front);
-    match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")]) {
+    match confine(&[Path::new("/dev/null"), Path::new("/nonexistent")], Opens::Nothing) {
         Ok(()) => eprintln!("child: {port}"),
         Err(ConfineError::Landlock) => return eprintln!("child: {UNSUPPORTED}"),
         Err(error) => panic!("{error}"),

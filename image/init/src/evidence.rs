@@ -16,9 +16,12 @@ const ENTRY: &str = "/sys/kernel/config/tsm/report/front";
 const TPM: &str = "/dev/tpmrm0";
 /// What the firmware measured into it. Source: Linux, `drivers/char/tpm/eventlog/common.c`.
 const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
+/// The same on a TDX machine. Source: Linux, `drivers/acpi/sysfs.c`.
+const CC_EVENT_LOG: &str = "/sys/firmware/acpi/tables/data/CCEL";
 
 /// Makes a TSM report entry if a TEE offers reports, and lets `uid` write its challenge; lets `uid` alone use the TPM if
-/// there is one, and read its event log. A machine with neither is no error here: the daemon decides by the measured configuration.
+/// there is one, and read the firmware's event logs. Of an entry only `inblob` needs to be given: what the front reads of it, everybody may
+/// read. No other process of the image has the front's user id or root's rights once the front runs, so nobody else writes challenges. A machine with neither is no error here: the daemon decides by the measured configuration.
 pub(crate) fn hand_over(uid: u32, gid: u32) -> Result<(), Fatal> {
     if Path::new(REPORTS).is_dir() && make_entry()? {
         let challenge = format!("{ENTRY}/inblob");
@@ -28,9 +31,11 @@ pub(crate) fn hand_over(uid: u32, gid: u32) -> Result<(), Fatal> {
         chown(TPM, Some(uid), Some(gid)).doing("handing the TPM over")?;
         fs::set_permissions(TPM, fs::Permissions::from_mode(0o600)).doing("handing the TPM over")?;
     }
-    if Path::new(EVENT_LOG).exists() {
-        // Its mode, 0440, stays.
-        chown(EVENT_LOG, Some(uid), Some(gid)).doing("handing the event log over")?;
+    for log in [EVENT_LOG, CC_EVENT_LOG] {
+        if Path::new(log).exists() {
+            // Their modes, 0440 and 0400, stay.
+            chown(log, Some(uid), Some(gid)).doing("handing an event log over")?;
+        }
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The document of `/v1/evidence`, `sealstone/evidence/v1`. Its fields stand in `docs/formats/evidence.md`.
 
 use bytes::Bytes;
-use sealstone_channel::binding::HandshakeHash;
+use sealstone_channel::binding::{HandshakeHash, nonce_report_data};
 use sealstone_config::{Digest, MeasuredConfig};
 use serde::Serialize;
 
+use super::certificates::Certificates;
+use super::tsm;
 use crate::tpm::{AttestationKey, Quote};
 
 /// The document's format, and what separates its quotes from those for the channel.
@@ -44,7 +46,15 @@ pub fn qualifying_data(nonce: Nonce, config_sha256: &Digest) -> [u8; 32] {
     *Digest::of(&input).as_bytes()
 }
 
-/// The parts of the document that are the same for the whole boot.
+/// What a report for `challenge` carries, on a machine with a configuration of this digest.
+pub fn report_data(challenge: Challenge, config_sha256: &Digest) -> [u8; tsm::DATA] {
+    match challenge {
+        Challenge::Nonce(nonce) => nonce_report_data(nonce.0.as_bytes(), config_sha256.as_bytes()),
+        Challenge::Channel(hash) => hash.report_data(config_sha256.as_bytes(), &NO_DEVICES),
+    }
+}
+
+/// The parts of the document that are the same for the whole boot, on a machine with a TPM.
 #[derive(Debug)]
 pub struct Fixed {
     config: String,
@@ -99,6 +109,43 @@ impl Fixed {
         // Texts only: this cannot fail, and an empty body would show if it did.
         Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
     }
+}
+
+/// The document of an SEV-SNP machine; `config` is the measured configuration.
+pub fn sev_snp(config: &str, report: &[u8], certificates: &Certificates<'_>) -> Bytes {
+    #[derive(Serialize)]
+    struct SevSnp<'a> {
+        certificates: Vec<String>,
+        config: &'a str,
+        report: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revocation_list: Option<String>,
+        schema: &'static str,
+        tee: &'static str,
+    }
+    let document = SevSnp {
+        certificates: certificates.list.iter().map(|der| base64(der)).collect(),
+        config,
+        report: base64(report),
+        revocation_list: certificates.revocation_list.map(base64),
+        schema: SCHEMA,
+        tee: super::Kind::SevSnp.as_str(),
+    };
+    Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
+}
+
+/// The document of a TDX machine; `event_log` is the firmware's in base64.
+pub fn tdx(config: &str, event_log: &str, quote: &[u8]) -> Bytes {
+    #[derive(Serialize)]
+    struct Tdx<'a> {
+        config: &'a str,
+        event_log: &'a str,
+        quote: String,
+        schema: &'static str,
+        tee: &'static str,
+    }
+    let document = Tdx { config, event_log, quote: base64(quote), schema: SCHEMA, tee: super::Kind::Tdx.as_str() };
+    Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
 }
 
 /// The document of a machine whose measured configuration says that it proves nothing.

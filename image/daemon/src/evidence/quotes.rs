@@ -1,8 +1,9 @@
-//! One task that owns the TPM, and the bounded queues in front of it: one for the channel, which comes first, and one for
-//! whoever asks in the open, so that a crowd of strangers can't keep clients out.
+//! Whoever owns the machine's source of evidence, one task or thread, and the bounded queues in front of it: one for the
+//! channel, which comes first, and one for whoever asks in the open, so that a crowd of strangers can't keep clients out.
 //!
-//! The task finishes every command that it began, whatever becomes of the client: a command cut off halfway would leave
-//! its answer to whoever comes next.
+//! - [`Quoter`]: a task that owns the TPM. It finishes every command that it began, whatever becomes of the client: a command
+//!   cut off halfway would leave its answer to whoever comes next.
+//! - [`super::reports::Reporter`]: a thread that owns the entry for SEV-SNP and TDX reports.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -31,8 +32,8 @@ pub enum QuoteError {
     /// The queue is full; the client may ask again.
     #[error("too many requests wait")]
     Busy,
-    /// The TPM failed, which the console says, or took too long.
-    #[error("the TPM gave no quote")]
+    /// The TPM, or the processor, failed, which the console says, or took too long.
+    #[error("the machine gave no evidence")]
     Failed,
 }
 
@@ -53,15 +54,30 @@ pub struct Quotes {
 }
 
 /// The other ends of [`Quotes`].
-struct Queues {
+#[derive(Debug)]
+pub(super) struct Queues {
     channel: mpsc::Receiver<Request>,
     open: mpsc::Receiver<Request>,
 }
 
 #[derive(Debug)]
-struct Request {
-    challenge: Challenge,
+pub(super) struct Request {
+    pub(super) challenge: Challenge,
     reply: oneshot::Sender<Result<Bytes, QuoteError>>,
+}
+
+impl Request {
+    /// Answers; without an answer the client is told that there is none.
+    pub(super) fn answer(self, document: Option<Bytes>) {
+        let _ = self.reply.send(document.ok_or(QuoteError::Failed));
+    }
+}
+
+/// Both ends of new queues.
+pub(super) fn queues() -> (Quotes, Queues) {
+    let (channel, channel_queue) = mpsc::channel(QUEUE);
+    let (open, open_queue) = mpsc::channel(QUEUE);
+    (Quotes { channel, open }, Queues { channel: channel_queue, open: open_queue })
 }
 
 impl<T: Transport + 'static> Quoter<T> {
@@ -76,23 +92,15 @@ impl<T: Transport + 'static> Quoter<T> {
 
     /// Starts the task, which ends with the last of the [`Quotes`]. Must be called inside the event loop.
     pub fn start(self) -> Quotes {
-        let (channel, channel_queue) = mpsc::channel(QUEUE);
-        let (open, open_queue) = mpsc::channel(QUEUE);
-        tokio::spawn(self.serve(Queues { channel: channel_queue, open: open_queue }));
-        Quotes { channel, open }
+        let (quotes, queues) = queues();
+        tokio::spawn(self.serve(queues));
+        quotes
     }
 
     async fn serve(mut self, mut queues: Queues) {
-        while let Some(Request { challenge, reply }) = poll_fn(|cx| queues.poll_next(cx)).await {
-            // A client that has gone costs the TPM nothing.
-            if reply.is_closed() {
-                continue;
-            }
-            let document = self.document(challenge).await.map_err(|error| {
-                event::log(&Event::QuoteFailed(error));
-                QuoteError::Failed
-            });
-            let _ = reply.send(document);
+        while let Some(request) = queues.next().await {
+            let document = self.document(request.challenge).await.inspect_err(|error| event::log(&Event::QuoteFailed(*error)));
+            request.answer(document.ok());
         }
     }
 
@@ -104,7 +112,17 @@ impl<T: Transport + 'static> Quoter<T> {
 }
 
 impl Queues {
-    /// The next request, the channel's first; none once nobody can ask any more.
+    /// The next request of somebody who still waits, the channel's first; none once nobody can ask any more.
+    pub(super) async fn next(&mut self) -> Option<Request> {
+        loop {
+            let request = poll_fn(|cx| self.poll_next(cx)).await?;
+            // A client that has gone costs the machine nothing.
+            if !request.reply.is_closed() {
+                return Some(request);
+            }
+        }
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
         let channel = self.channel.poll_recv(cx);
         if let Poll::Ready(Some(request)) = channel {
