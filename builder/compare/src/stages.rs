@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealstone_bom::provenance::{Provenance, Resource};
+use sealstone_release::pin::Model;
 use serde::Serialize;
 
 use crate::inputs::{CMDLINE, CONFIG, Change, spec_differs};
@@ -27,7 +28,7 @@ pub(crate) const ASSEMBLED: &[(&str, &[&str])] = &[
     ("kernel.config", &["kernel/config"]),
     ("firmware/OVMF.amdsev.fd", &["firmware-amdsev/OVMF.amdsev.fd"]),
     ("firmware/OVMF.inteltdx.fd", &["firmware-inteltdx/OVMF.inteltdx.fd"]),
-    ("initrd", &["userland/init", "userland/daemon", "userland/engine", "config.json"]),
+    ("initrd", &["userland/init", "userland/engine", "config.json"]),
     ("uki.efi", &["vmlinuz", "initrd", "cmdline", "uki-stub/linuxx64.efi.stub"]),
     (DISK, &["uki.efi"]),
 ];
@@ -62,10 +63,11 @@ const UNKNOWN: &str = "something that is not at hand";
 /// inputs is the cause of differences further on, unless these have causes of their own.
 pub(crate) fn steps(a: &Side, b: &Side, changes: &[Change]) -> Vec<Step> {
     let mut all = packs(a, b);
+    let packs_differ = !all.is_empty();
     if let (Some(x), Some(y)) = (&a.provenance, &b.provenance) {
         all.extend(actions(a, b, (x, y), changes));
     }
-    all.extend(from_spec(a, b, changes));
+    all.extend(from_spec(a, b, changes, packs_differ));
     // Time stamps and names come from the spec: with another spec, an image may differ although its parts don't.
     for (file, parts) in
         ASSEMBLED.iter().filter(|(file, parts)| parts.len() > 1 || *file == DISK).filter(|(f, _)| differs(a, b, f))
@@ -78,7 +80,7 @@ pub(crate) fn steps(a: &Side, b: &Side, changes: &[Change]) -> Vec<Step> {
     all
 }
 
-/// Packs that differ; where they aren't at hand, what the configuration says of them.
+/// Packs that differ; where they aren't at hand, what the configuration says of them, or else the pin.
 fn packs(a: &Side, b: &Side) -> Vec<Step> {
     let mut all = Vec::new();
     for file in a.digests.keys().filter(|name| name.starts_with("packs/") && differs(a, b, name)) {
@@ -92,6 +94,30 @@ fn packs(a: &Side, b: &Side) -> Vec<Step> {
         let places: Vec<Place> = places_of(a, b, CONFIG_FILE).into_iter().filter(|place| of_model(&place.place)).collect();
         if !places.is_empty() {
             all.push(Step { stage: PACKS.into(), output: CONFIG_FILE.into(), inputs: Vec::new(), places });
+        } else {
+            all.extend(pinned(a, b));
+        }
+    }
+    all
+}
+
+/// Packs of equally long models that two pins of one spec name, with another salt or root.
+fn pinned(a: &Side, b: &Side) -> Vec<Step> {
+    let (Some(x), Some(y)) = (&a.pin, &b.pin) else { return Vec::new() };
+    let mut all = Vec::new();
+    for model in &x.contents().models {
+        let same = |other: &&Model| other.name == model.name && other.size == model.size;
+        let Some(other) = y.contents().models.iter().find(same) else { continue };
+        let fields =
+            [("salt", model.salt.to_string(), other.salt.to_string()), ("root", model.root.to_string(), other.root.to_string())];
+        let place = |(field, before, after): (&str, String, String)| Place {
+            place: format!("verity {field}"),
+            before: Some(before),
+            after: Some(after),
+        };
+        let places: Vec<Place> = fields.into_iter().filter(|(_, before, after)| before != after).map(place).collect();
+        if !places.is_empty() {
+            all.push(Step { stage: PACKS.into(), output: format!("packs/{}.pack", model.name), inputs: Vec::new(), places });
         }
     }
     all
@@ -104,13 +130,14 @@ pub(crate) fn of_model(place: &str) -> bool {
 }
 
 /// Configuration and command line, which are written from the spec alone.
-fn from_spec(a: &Side, b: &Side, changes: &[Change]) -> Vec<Step> {
+fn from_spec(a: &Side, b: &Side, changes: &[Change], packs_differ: bool) -> Vec<Step> {
     let mut all = Vec::new();
     for (file, step) in [(CONFIG_FILE, CONFIG), (CMDLINE, CMDLINE)] {
         let places: Vec<Place> = places_of(a, b, file);
         let others = places.iter().any(|place| !of_model(&place.place));
         // Roots and salts follow from packs, which have a step of their own.
-        if differs(a, b, file) && (others || places.is_empty()) {
+        let explained = if places.is_empty() { packs_differ && file == CONFIG_FILE } else { !others };
+        if differs(a, b, file) && !explained {
             let inputs = if same_spec(a, b) { Vec::new() } else { names(changes, step) };
             all.push(Step { stage: ASSEMBLY.into(), output: file.to_owned(), inputs, places });
         }
