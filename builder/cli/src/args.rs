@@ -198,7 +198,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
-/// Fetch and unpack one of the spec's package trees, and print where it is
+/// Fetch and unpack one of the spec's package trees, and print where it is or run a program of it
 ///
 /// For running the pinned tools by hand or from a script: `run` holds QEMU and the software TPM, `check` the independent
 /// tools that the formats are tested against.
@@ -206,6 +206,12 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct RootArgs {
     /// The root's name in the spec
     pub(crate) name: String,
+    /// A program of the root and its arguments, to be run there, isolated and without network
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub(crate) command: Vec<String>,
+    /// The only folder of this host that the program has: as /build, where it starts
+    #[arg(long, value_name = "DIR", default_value = ".", requires = "command")]
+    pub(crate) work: PathBuf,
     /// The spec
     #[arg(long, default_value = "image/inference.yaml")]
     pub(crate) spec: PathBuf,

@@ -1,9 +1,10 @@
 //! Unpacked package trees: fetched, laid out once per digest, shared by every build that asks for the same packages.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sealstone_inputs::{ArchiveRef, Mirrors, Store, Want};
-use sealstone_sandbox::{PackageFile, RootPlan};
+use sealstone_sandbox::{Invocation, Network, PackageFile, RootPlan, Stdio, Variation, Work};
 use sealstone_spec::{Lock, LockedFile, Sha256};
 
 use crate::error::{IoContext, PipelineError};
@@ -109,6 +110,35 @@ impl Inputs<'_> {
         self.reporter.event(Event::RootReady { root: plan.name.clone() });
         Ok(())
     }
+}
+
+/// Runs a program of an unpacked root to its end: without network, nothing of the host in reach but the folder `work`, which is `/build`
+/// and the working directory.
+///
+/// # Errors
+/// [`PipelineError::Sandbox`] if it can't be started or fails.
+pub fn run_in(root: &Path, work: &Path, store: &Store, argv: &[String]) -> Result<(), PipelineError> {
+    let out = store.scratch()?;
+    let place = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let invocation = Invocation {
+        root: root.to_path_buf(),
+        work: Work::Dir(std::path::absolute(work).doing("looking at", work)?),
+        mounts: Vec::new(),
+        out: out.path().to_path_buf(),
+        argv: argv.to_vec(),
+        env: BTreeMap::from([
+            place("PATH", "/usr/bin:/usr/sbin:/bin:/sbin"),
+            place("HOME", "/tmp"),
+            place("LC_ALL", "C.UTF-8"),
+            place("TZ", "UTC"),
+        ]),
+        network: Network::None,
+        stdio: Stdio::Inherit,
+        variation: Variation { random_addresses: true, ..Variation::default() },
+        devices: Vec::new(),
+    };
+    let doing = || format!("running {}", argv.first().map_or("nothing", String::as_str));
+    sealstone_sandbox::run(&invocation).map_err(|source| PipelineError::Sandbox { doing: doing(), source })
 }
 
 /// The digest of the root that actions run in.
