@@ -5,6 +5,7 @@ mod collateral;
 mod diff;
 mod measure;
 mod pack;
+mod page;
 mod release;
 mod verify;
 
@@ -17,6 +18,7 @@ pub(crate) use collateral::{CollateralArgs, CollateralVerb, FetchArgs};
 pub(crate) use diff::{DiffArgs, ReproduceArgs};
 pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, MeasureArgs, PeArgs, SnpArgs, TdxArgs, TpmArgs};
 pub(crate) use pack::PackArgs;
+pub(crate) use page::PageArgs;
 pub(crate) use release::{
     AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
 };
@@ -61,6 +63,7 @@ pub(crate) enum Verb {
     Chat(ChatArgs),
     Proxy(ProxyArgs),
     Release(ReleaseArgs),
+    Page(PageArgs),
     Doctor(DoctorArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),

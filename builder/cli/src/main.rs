@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Chat(args) => commands::chat::run(args),
         Verb::Proxy(args) => commands::proxy::run(args),
         Verb::Release(args) => commands::release::run(args),
+        Verb::Page(args) => commands::page::run(args, &reporter),
         Verb::Completions(args) => commands::manual::completions(args),
         Verb::Man(args) => commands::manual::man(args),
         Verb::Doctor(args) => commands::doctor::run(args),

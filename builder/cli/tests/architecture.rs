@@ -20,6 +20,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sealstone-evidence", &[]),
     // Verification never uses what builds.
     ("sealstone-release", &["ovmf-measure", "sealstone-evidence"]),
+    // The surface for others over the three crates of verification, and nothing else: it is what a browser runs.
+    ("sealstone-verify", &["ovmf-measure", "sealstone-evidence", "sealstone-release"]),
     ("sealstone-publish", &["sealstone-release"]),
     // Talks to images: verifies, and never uses what builds.
     ("sealstone-client", &["sealstone-release"]),
@@ -73,6 +75,7 @@ const PURE: &[&str] = &[
     "ovmf-measure",
     "sealstone-evidence",
     "sealstone-release",
+    "sealstone-verify",
     "sealstone-bom",
     "sealstone-compare",
 ];

@@ -61,10 +61,21 @@ pub(crate) fn rebuild(
         conditions,
         remembering: false,
     };
-    let second = runner.run_all(actions, build::WIDTH)?;
+    compared(first, &runner.run_all(actions, build::WIDTH)?, varied)
+}
+
+/// Compares each output of `first` with that of `second`.
+///
+/// # Errors
+/// As [`rebuild`].
+pub(crate) fn compared(
+    first: &[Outcome],
+    second: &[Outcome],
+    varied: BTreeMap<&'static str, String>,
+) -> Result<Report, PipelineError> {
     let mut differing = Vec::new();
     let mut compared = 0;
-    for (a, b) in first.iter().zip(&second) {
+    for (a, b) in first.iter().zip(second) {
         for (name, output) in &a.outputs {
             compared += 1;
             let other = b.outputs.get(name);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Output;
 use crate::build::Built;
 use crate::content::Content;
+use crate::page::Page;
 
 /// Digests of every file of the output folder, and of every output of every action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,16 @@ impl Head {
             schema: SCHEMA.into(),
             files: built.files.iter().map(|(name, data)| (name.clone(), digest(data))).chain(packs).collect(),
             stages: built.stages.iter().map(|stage| (stage.name.clone(), stage.outputs.clone())).collect(),
+        }
+    }
+
+    /// The digests of the verifier for browsers.
+    pub fn of_page(page: &Page) -> Self {
+        let digest = |data: &Content| Output { sha256: data.sha256(), size: data.len() as u64 };
+        Self {
+            schema: SCHEMA.into(),
+            files: page.files.iter().map(|(name, data)| (name.clone(), digest(data))).collect(),
+            stages: BTreeMap::from([(page.stage.name.clone(), page.stage.outputs.clone())]),
         }
     }
 

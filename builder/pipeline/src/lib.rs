@@ -17,6 +17,7 @@
 //! | [`guest`] | the evidence of a booted image |
 //! | [`content`] | a file that a build made, with its digest |
 //! | [`folder`] | the output folder, replaced as a whole or not at all |
+//! | [`page`] | the verifier for browsers: a WebAssembly module and a page around it |
 //! | [`packs`] | model packs: made, checked, and those of a spec's models |
 //! | [`pin`] | the registers that a machine running the image must show |
 //! | [`head`] | digests of what was built, to compare with what was expected |
@@ -34,6 +35,7 @@ pub mod guest;
 pub mod head;
 pub mod locking;
 pub mod packs;
+pub mod page;
 pub mod pin;
 pub mod progress;
 pub mod project;

@@ -137,7 +137,8 @@ fn collect(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Arc<[u8]>>) ->
     Ok(())
 }
 
-fn collect_all(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Arc<[u8]>>) -> Result<(), PipelineError> {
+/// Adds every file below `dir`, each under `prefix` and its path there.
+pub(crate) fn collect_all(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Arc<[u8]>>) -> Result<(), PipelineError> {
     for (name, path, is_dir) in sorted_entries(dir)? {
         if is_dir {
             collect_all(&path, &format!("{prefix}{name}/"), files)?;

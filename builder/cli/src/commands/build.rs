@@ -78,18 +78,18 @@ fn print(args: &BuildArgs, built: &Built, head: &Head) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_head(path: &Path) -> Result<Head, Failure> {
+pub(super) fn read_head(path: &Path) -> Result<Head, Failure> {
     let text = fs::read_to_string(path).map_err(|e| Failure::bad_input(format!("reading {}: {e}", path.display())))?;
     Head::parse(&text)
         .map_err(|e| Failure::bad_input(format!("{}: {e}; `sealstone build --record` writes such a file", path.display())))
 }
 
-fn write_head(path: &Path, head: &Head) -> Result<(), Failure> {
+pub(super) fn write_head(path: &Path, head: &Head) -> Result<(), Failure> {
     folder::write_file(path, head.to_text().as_bytes())?;
     Ok(())
 }
 
-fn compare(expected: &Head, found: &Head, path: &Path) -> Outcome {
+pub(super) fn compare(expected: &Head, found: &Head, path: &Path) -> Outcome {
     let differences: BTreeMap<_, _> = expected.differences(found);
     if differences.is_empty() {
         eprintln!("the same as {}", path.display());

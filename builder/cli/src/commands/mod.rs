@@ -13,6 +13,7 @@ pub(crate) mod lock;
 pub(crate) mod manual;
 pub(crate) mod measure;
 pub(crate) mod pack;
+pub(crate) mod page;
 pub(crate) mod proxy;
 pub(crate) mod release;
 pub(crate) mod reproduce;
