@@ -45,13 +45,12 @@ class Direct:
             raise SystemExit(f"SKIPPED bench/engine: here the engine ends with {self.engine.process.wait(30)}, see above")
         self.number = 0
 
-    def ask(self, prompt, most):
-        """(seconds to the first token, to the last)"""
+    def ask(self, prompt, most, stream=False):
+        """Seconds until the reply is complete. (Not every token has a report: one without text of its own has none.)"""
         self.number += 1
         start = time.monotonic()
         self.engine.send(1, generate(self.number, tokens(prompt), most, salt=os.urandom(16), ignore_end=True))
-        moments = [when - start for when, _ in self.engine.reply(self.number)]
-        return moments[0], moments[-1]
+        return self.engine.reply(self.number)[-1][0] - start
 
     def together(self, prompts, most):
         """Seconds until all are done."""
@@ -87,19 +86,18 @@ class Daemon:
             time.sleep(0.5)
         raise SystemExit("the daemon's model doesn't come up")
 
-    def ask(self, prompt, most):
-        body = {"model": "bench", "prompt": prompt, "max_tokens": most, "temperature": 0, "ignore_eos": True, "stream": True}
-        body["stream_options"] = {"include_usage": True}
+    def ask(self, prompt, most, stream=False):
+        """Seconds until the reply is complete; of a stream, until its first event, which comes with the first token."""
+        body = {"model": "bench", "prompt": prompt, "max_tokens": most, "temperature": 0, "ignore_eos": True, "stream": stream}
         request = urllib.request.Request(self.base + "/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        start, first, usage = time.monotonic(), None, None
+        start = time.monotonic()
         with urllib.request.urlopen(request, timeout=600) as response:
-            for line in response:
-                if line.startswith(b"data: {"):
-                    first = first or time.monotonic() - start
-                    usage = json.loads(line[6:]).get("usage") or usage
-        last = time.monotonic() - start
-        assert usage["completion_tokens"] == most and not usage["prompt_tokens_details"]["cached_tokens"], usage
-        return first, last
+            answer = next(line for line in response if line.startswith(b"data: {")) if stream else response.read()
+            seconds = time.monotonic() - start
+            response.read()
+        usage = {} if stream else json.loads(answer)["usage"]
+        assert stream or (usage["completion_tokens"] == most and not usage["prompt_tokens_details"]["cached_tokens"]), usage
+        return seconds
 
     def together(self, prompts, most):
         start = time.monotonic()
@@ -126,9 +124,7 @@ def llama(command):
 
 def prefill_and_decode(side):
     """Tokens per second of a prompt, and of a reply behind a prompt of one token: llama-bench's pp512 and tg128."""
-    _, prefill = side.ask(numbers(PROMPT), 1)
-    first, last = side.ask(numbers(1), REPLY + 1)
-    return PROMPT / prefill, REPLY / (last - first)
+    return PROMPT / side.ask(numbers(PROMPT), 1), REPLY / side.ask(numbers(1), REPLY)
 
 
 def llama_bench():
@@ -178,7 +174,7 @@ def first_token(direct, daemon):
     added = []
     for number in range(FIRSTS):
         sides = (direct, daemon) if number % 2 else (daemon, direct)
-        seconds = {side: side.ask(numbers(FIRST_PROMPT), 1)[0] for side in sides}
+        seconds = {side: side.ask(numbers(FIRST_PROMPT), 1, stream=True) for side in sides}
         added.append(1000 * (seconds[daemon] - seconds[direct]))
     median = statistics.median(added)
     print(f"first token: {median:.2f} ms more than by the engine's socket (middle half {statistics.quantiles(added)[0]:.2f} to "
