@@ -12,7 +12,7 @@ mod tests;
 pub(crate) mod verify;
 
 pub use endorsement::{Endorsement, EndorsementError, HardwareId};
-pub use report::{GuestPolicy, REPORT_LENGTH, Report, ReportError, SigningKey};
+pub use report::{GuestPolicy, PlatformInfo, REPORT_LENGTH, Report, ReportError, SigningKey};
 pub use roots::Product;
 pub use tcb::{Tcb, TcbVersion};
 pub use verify::{Authenticity, MANDATORY, verify};

@@ -30,8 +30,8 @@ pub struct Report {
     pub signature_algorithm: u32,
     /// TCB that is running.
     pub current_tcb: TcbVersion,
-    /// Bits on the platform's configuration: SMT, TSME, ECC, RAPL, ciphertext hiding, alias check, TIO.
-    pub platform_info: u64,
+    /// Bits on the platform's configuration.
+    pub platform_info: PlatformInfo,
     /// Whether `author_key_digest` was given at launch.
     pub author_key_enabled: bool,
     /// Whether the firmware was told to leave out the chip id.
@@ -142,6 +142,25 @@ impl GuestPolicy {
     }
 }
 
+/// How the platform is configured (ABI specification, table 24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlatformInfo(pub u64);
+
+impl PlatformInfo {
+    /// Bit 6 and everything from bit 8 on.
+    const MUST_BE_ZERO: u64 = !0xbf;
+
+    /// The host can't read guests' encrypted memory, and so not watch it change.
+    pub fn ciphertext_hiding(self) -> bool {
+        self.0 >> 4 & 1 == 1
+    }
+    /// Since its last reset the firmware has looked for addresses that lead to the same memory, as a memory module that lies
+    /// about its size makes them.
+    pub fn alias_check(self) -> bool {
+        self.0 >> 5 & 1 == 1
+    }
+}
+
 /// The bytes can't be a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -172,9 +191,8 @@ impl Report {
         let (family_id, image_id) = (f.array("family id")?, f.array("image id")?);
         let (vmpl, signature_algorithm) = (f.u32_le("vmpl")?, f.u32_le("signature algorithm")?);
         let current_tcb = TcbVersion(f.array("current tcb")?);
-        let platform_info = f.u64_le("platform info")?;
-        // Bit 6 and everything from bit 8 on (ABI specification, table 24).
-        reserved.note("platform info", platform_info & !0xbf == 0);
+        let platform_info = PlatformInfo(f.u64_le("platform info")?);
+        reserved.note("platform info", platform_info.0 & PlatformInfo::MUST_BE_ZERO == 0);
         let flags = f.u32_le("key information")?;
         reserved.note("key information", flags >> 5 == 0);
         reserved.zero("bytes at 0x4c", f.take("reserved", 4)?);

@@ -143,16 +143,22 @@ pub(super) struct TdxModuleIdentity {
     pub(super) tcb_levels: Vec<IsvLevel>,
 }
 
+/// What Intel says of everything that reaches `tcb` and none of the levels before it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PlatformLevel {
-    pub(super) tcb: PlatformTcb,
+pub(super) struct Level<T> {
+    pub(super) tcb: T,
     #[serde(deserialize_with = "seconds")]
     pub(super) tcb_date: u64,
     pub(super) tcb_status: TcbStatus,
     #[serde(default, rename = "advisoryIDs")]
     pub(super) advisories: Vec<String>,
 }
+
+/// Levels of a platform.
+pub(super) type PlatformLevel = Level<PlatformTcb>;
+/// Levels of an enclave or TDX module.
+pub(super) type IsvLevel = Level<IsvTcb>;
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct PlatformTcb {
@@ -164,17 +170,6 @@ pub(super) struct PlatformTcb {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Component {
     pub(super) svn: u8,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct IsvLevel {
-    pub(super) tcb: IsvTcb,
-    #[serde(deserialize_with = "seconds")]
-    pub(super) tcb_date: u64,
-    pub(super) tcb_status: TcbStatus,
-    #[serde(default, rename = "advisoryIDs")]
-    pub(super) advisories: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

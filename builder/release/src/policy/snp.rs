@@ -22,6 +22,11 @@ pub struct SnpPolicy {
     pub allow_vlek: bool,
     /// Refuse evidence that comes without AMD's revocation list. Default: no; a list that is there always counts.
     pub require_revocation_list: bool,
+    /// Demand that the firmware has checked memory for aliases, which shut out a lying memory module (BadRAM). Default: no;
+    /// older firmware can't say.
+    pub require_alias_check: bool,
+    /// Demand that the host can't read guests' encrypted memory. Default: no; before Turin no machine has that.
+    pub require_ciphertext_hiding: bool,
     /// Highest (least privileged) VMPL accepted. Default: 0.
     pub max_vmpl: u32,
     /// Least ABI version that the guest must demand: major, minor. Default: none.
@@ -51,6 +56,8 @@ impl Default for SnpPolicy {
             allow_smt: true,
             allow_vlek: true,
             require_revocation_list: false,
+            require_alias_check: false,
+            require_ciphertext_hiding: false,
             max_vmpl: 0,
             min_abi: (0, 0),
             min_tcb: TcbFloor::default(),

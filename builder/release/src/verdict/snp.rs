@@ -7,7 +7,7 @@ use super::{Check, Outcome, Refusal, Verdict, one_of};
 use crate::policy::{Policy, SnpPolicy};
 
 /// Every check of the policy that [`snp`] makes.
-pub(super) const ASKED: [&str; 16] = [
+pub(super) const ASKED: [&str; 18] = [
     "snp.revocation",
     "snp.measurement",
     "snp.policy.reserved",
@@ -15,6 +15,8 @@ pub(super) const ASKED: [&str; 16] = [
     "snp.policy.migration",
     "snp.policy.smt",
     "snp.policy.abi",
+    "snp.policy.alias-check",
+    "snp.policy.ciphertext-hiding",
     "snp.policy.vmpl",
     "snp.policy.signer",
     "snp.policy.product",
@@ -50,6 +52,7 @@ pub(super) fn judge(report: &Report, genuine: &Authenticity, policy: &SnpPolicy)
         one_of("snp.measurement", Refusal::Measurement, measurements, &report.measurement, why),
     ];
     checks.extend(guest_policy(report, policy));
+    checks.extend(platform(report, policy));
     checks.extend([vmpl(report, policy), signer(report, policy), product(genuine, policy), tcb(report, genuine, policy)]);
     let (data, host) = (policy.report_data.map(|d| [d]), policy.host_data.map(|d| [d]));
     checks.extend([
@@ -148,6 +151,29 @@ fn vmpl(report: &Report, policy: &SnpPolicy) -> Check {
         report.vmpl.to_string(),
         "the report was asked for by a less privileged part of the guest, or by the host (VMPL 0xffffffff)",
     )
+}
+
+/// Protections that not every machine has, and of which it says itself whether they are on.
+fn platform(report: &Report, policy: &SnpPolicy) -> [Check; 2] {
+    let protection = |id, is_on: bool, required: bool, why| {
+        let (expected, found) = (if required { "on" } else { "on or off" }, if is_on { "on" } else { "off" });
+        Check::judge(id, Refusal::Policy, is_on || !required, expected, found, why)
+    };
+    let info = report.platform_info;
+    [
+        protection(
+            "snp.policy.alias-check",
+            info.alias_check(),
+            policy.require_alias_check,
+            "a memory module that lies about its size can undo the protection of guests' memory",
+        ),
+        protection(
+            "snp.policy.ciphertext-hiding",
+            info.ciphertext_hiding(),
+            policy.require_ciphertext_hiding,
+            "the host can watch the guest's encrypted memory change",
+        ),
+    ]
 }
 
 fn signer(report: &Report, policy: &SnpPolicy) -> Check {

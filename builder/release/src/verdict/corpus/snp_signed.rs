@@ -91,6 +91,17 @@ fn guest_policy(cases: &mut Vec<Case>) {
 fn policy(cases: &mut Vec<Case>) {
     let ask = |cases: &mut Vec<Case>, line: &str, check| case(cases, line, check, 12, |s| s.policy.push_str(line));
     ask(cases, "  min_abi: [0, 1]\n", "snp.policy.abi");
+    // Each demand is met by its own bit alone.
+    for (demand, check, bit) in
+        [("alias_check", "snp.policy.alias-check", 5_u8), ("ciphertext_hiding", "snp.policy.ciphertext-hiding", 4)]
+    {
+        for others in [0, 0xbf & !(1 << bit)] {
+            case(cases, format!("{demand} demanded of platform info {others:#x}"), check, 12, |s| {
+                s.report[0x40] = others;
+                s.policy.push_str(&format!("  require_{demand}: true\n"));
+            });
+        }
+    }
     for part in ["bootloader: 2", "tee: 3", "snp: 4", "microcode: 201", "fmc: 1"] {
         ask(cases, &format!("  min_tcb: {{{part}}}\n"), "snp.policy.tcb");
     }
@@ -142,6 +153,15 @@ fn provider(s: &mut Snp) {
     s.leaf = vlek(s.product);
     s.issuer.subject = format!("SEV-VLEK-{}", s.product);
     s.report[0x48] = 1 << 2;
+}
+
+#[test]
+fn protections_that_are_on_are_accepted() {
+    let mut sample = Snp::new(Product::Genoa, 5);
+    sample.report[0x40] = 0x30;
+    sample.policy.push_str("  require_alias_check: true\n  require_ciphertext_hiding: true\n");
+    let verdict = sample.judge().unwrap();
+    assert!(verdict.is_accepted(), "{}", verdict.to_text());
 }
 
 #[test]
