@@ -169,9 +169,10 @@ mod tests {
         assert_eq!(two.config().models[0].size.blocks(), 2);
     }
 
+    /// RFC 8032, section 7.1, tests 2 and 1. The builder writes the second one's text in its tests (`assemble/src/config.rs`).
     const KEYS: [&str; 2] = [
-        "11d9e1a3d7f4b0c2a5968778695a4b3c2d1e0f00112233445566778899aabbcc",
-        "22d9e1a3d7f4b0c2a5968778695a4b3c2d1e0f00112233445566778899aabbcc",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     ];
 
     fn with_auth(auth: &str) -> String {
@@ -185,7 +186,8 @@ mod tests {
         let said = with_auth(&format!(r#"{{"audience":"https://llm.example/v1","keys":["{a}","{b}"]}}"#));
         let config = parse(&said).unwrap();
         let auth = config.config().auth.as_ref().unwrap();
-        assert_eq!((auth.audience.as_str(), auth.keys.len(), auth.keys[0].as_bytes()[0]), ("https://llm.example/v1", 2, 0x11));
+        assert_eq!((auth.audience.as_str(), auth.keys.len(), auth.keys[0].as_bytes()[0]), ("https://llm.example/v1", 2, 0x3d));
+        assert!(parse(&with_auth(&format!(r#"{{"audience":"https://llm.example/v1","keys":["{b}"]}}"#))).is_ok());
         let many = (0..=crate::MAX_KEYS).map(|n| format!("\"{n:064x}\"")).collect::<Vec<_>>().join(",");
         for (what, auth, expected) in [
             ("null", "null".to_owned(), "canonical form"),

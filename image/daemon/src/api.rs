@@ -311,6 +311,16 @@ fn seed(random: [u8; 32]) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
+/// Whether a request for `path` with this body is one, as far as it tells by itself. What is read of it is thrown away: for fuzzing.
+pub fn is_request(path: &str, body: &[u8]) -> bool {
+    match Action::of(path) {
+        Some((Action::Chat, _)) => Chat::parse(body).is_ok(),
+        Some((Action::Completion, _)) => Completion::parse(body).is_ok(),
+        Some((Action::Embeddings, _)) => Embeddings::parse(body).is_ok(),
+        Some((Action::Models | Action::Model(_), _)) | None => false,
+    }
+}
+
 /// Engines of the configuration's models by their inherited sockets, as tasks of the current runtime. `None` when none was
 /// inherited although there are models: whoever started this has no engines.
 pub fn attach(measured: &MeasuredConfig, sockets: Vec<Option<std::os::unix::net::UnixStream>>) -> Option<Arc<Api>> {

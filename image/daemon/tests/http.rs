@@ -138,13 +138,20 @@ fn slow_peers_are_cut_off() {
     // A byte from time to time: the bound is on the whole head, not on each pause.
     let began = Instant::now();
     let mut stream = connect(address);
-    for byte in "GET /healthz HTTP/1.1\r\nhost: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".bytes() {
-        if stream.write_all(&[byte]).is_err() {
+    // Nor does it help to ask for a WebSocket.
+    let mut upgrade = connect(address);
+    let heads =
+        ["GET /healthz HTTP/1.1\r\nhost: xxxxxxxxxxxxxxxxxxxx", "GET /v1/channel HTTP/1.1\r\nhost: x\r\nupgrade: websocket"];
+    for (a, b) in heads[0].bytes().zip(heads[1].bytes()) {
+        if stream.write_all(&[a]).is_err() && upgrade.write_all(&[b]).is_err() {
             break;
         }
         std::thread::sleep(Duration::from_millis(150));
     }
-    assert!(!rest(&mut stream).contains("200 OK"));
+    for mut cut in [stream, upgrade] {
+        let reply = rest(&mut cut);
+        assert!(!reply.contains("200 OK") && !reply.contains("HTTP/1.1 1"), "{reply}");
+    }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
