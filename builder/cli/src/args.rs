@@ -3,6 +3,9 @@
 mod client;
 mod collateral;
 mod diff;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod documented;
 mod measure;
 mod pack;
 mod page;
@@ -184,6 +187,12 @@ pub(crate) struct RunArgs {
     /// Loopback port that leads to the daemon [default: one that is free]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
+    /// Boot with this QEMU of the host's instead of the pinned one; not isolated, and its machine's registers may be other than predicted
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// With --qemu: how it runs the processor
+    #[arg(long, value_name = "ACCEL", default_value = "tcg", requires = "qemu")]
+    pub(crate) accel: String,
     /// The spec whose lock pins the tools
     #[arg(long, default_value = "image/inference.yaml")]
     pub(crate) spec: PathBuf,
@@ -196,6 +205,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    /// Hash every object of the store, and remove the damaged ones, which are then fetched or built again
+    #[arg(long)]
+    pub(crate) objects: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use sealstone_spec::Sha256;
+
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// A copy of what a build reads of the repository, to be damaged.
@@ -141,4 +143,23 @@ fn a_spec_that_is_not_there_is_named() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(error.contains("nothing.yaml"), "{error}");
+}
+
+#[test]
+fn doctor_finds_damaged_objects_and_removes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let (good, bad) = (Sha256::of(b"good"), Sha256::of(b"bad"));
+    let place = |digest: &Sha256| store.join("objects").join(&digest.to_string()[..2]).join(digest.to_string());
+    for (digest, content) in [(good, "good"), (bad, "other")] {
+        fs::create_dir_all(place(&digest).parent().unwrap()).unwrap();
+        fs::write(place(&digest), content).unwrap();
+    }
+    let said = |arguments: &[&str]| String::from_utf8(sealstone(dir.path(), arguments).stdout).unwrap();
+    let store_argument = store.to_str().unwrap();
+    let first = said(&["doctor", "--objects", "--store", store_argument]);
+    assert!(first.contains(&format!("LACK objects of the store: 1 whole, 1 damaged and removed: {bad}")), "{first}");
+    assert!(place(&good).exists() && !place(&bad).exists());
+    let second = said(&["doctor", "--objects", "--store", store_argument]);
+    assert!(second.contains("ok   objects of the store: 1 whole"), "{second}");
 }

@@ -1,6 +1,7 @@
 //! Boots a built image in QEMU, with the pinned tools and a software TPM.
 //!
-//! QEMU and swtpm come from the spec's `run` root and run in a sandbox that shares the host's network and nothing else. The
+//! QEMU and swtpm come from the spec's `run` root and run in a sandbox that shares the host's network and nothing else; a user
+//! may name a QEMU of his own, which runs as any program of his, with the pinned firmware and TPM. The
 //! disk is handed over read-only and the firmware's variables are a fresh copy, so that no boot can change what the next
 //! one measures. TCG emulates the processor: slower than KVM, and the same on every host.
 
@@ -14,7 +15,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use sealstone_inputs::{Scratch, Store};
-use sealstone_sandbox::{Invocation, Mount, Network, Running, Stdio, Variation, Work};
+use sealstone_sandbox::{HostCommand, HostRunning, Invocation, Mount, Network, Running, Stdio, Variation, Work};
 
 use crate::error::{IoContext, PipelineError};
 
@@ -32,6 +33,15 @@ mkdir /build/tpm
 cp /usr/share/OVMF/OVMF_VARS_4M.fd /build/vars.fd
 swtpm socket --tpm2 --tpmstate dir=/build/tpm --ctrl type=unixio,path=/build/tpm/sock --terminate --daemon
 exec qemu-system-x86_64 \"$@\"
+";
+
+/// Becomes the software TPM of a QEMU outside, and says first that its socket is there.
+const TPM_SCRIPT: &str = "\
+mkdir /build/tpm
+cp /usr/share/OVMF/OVMF_VARS_4M.fd /build/vars.fd
+swtpm socket --tpm2 --tpmstate dir=/build/tpm --ctrl type=unixio,path=/build/tpm/sock --terminate --daemon
+echo started
+while [ -S /build/tpm/sock ]; do sleep 1; done
 ";
 
 /// How the firmware gets the image.
@@ -56,13 +66,44 @@ pub struct Machine {
     pub port: u16,
     /// Port that the daemon listens on inside.
     pub guest_port: u16,
+    /// Whose QEMU, and how it runs the processor.
+    pub qemu: Qemu,
+}
+
+/// The QEMU that boots.
+#[derive(Clone, Debug)]
+pub enum Qemu {
+    /// That of the `run` root, isolated, emulating the processor: the same on every host.
+    Pinned,
+    /// A program of the host, not isolated, with its value of `-accel`. Firmware and TPM stay the pinned ones.
+    Own {
+        /// The program.
+        program: PathBuf,
+        /// Such as `kvm` or `tcg`.
+        accel: String,
+    },
+}
+
+/// What runs QEMU, and where it finds the files.
+struct Places {
+    dir: PathBuf,
+    packs: Vec<PathBuf>,
+    firmware: PathBuf,
+    work: PathBuf,
 }
 
 /// A booted machine. It ends with this value.
 pub struct Booted {
-    running: Running,
+    /// QEMU comes last.
+    processes: Vec<Process>,
     lines: mpsc::Receiver<String>,
     _scratch: Scratch,
+}
+
+/// A program that belongs to a machine.
+enum Process {
+    Isolated(Running),
+    Own(HostRunning),
 }
 
 /// How long a boot took, in seconds of wall time.
@@ -97,13 +138,55 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
     let cmdline = dir.join("cmdline");
     let cmdline = fs::read_to_string(&cmdline).doing("reading", &cmdline)?;
     let image = dir.canonicalize().doing("finding", dir)?;
-    let mut argv: Vec<String> = ["/bin/sh", "-euc", SCRIPT, "run"].map(String::from).to_vec();
-    argv.extend(arguments(machine, &cmdline));
-    let mut mounts = vec![Mount { source: image, target: PathBuf::from("/in"), writable: false }];
-    for (number, pack) in machine.packs.iter().enumerate() {
-        let source = pack.canonicalize().doing("finding", pack)?;
-        mounts.push(Mount { source, target: PathBuf::from(pack_inside(number)), writable: false });
+    let packs = machine.packs.iter().map(|pack| pack.canonicalize().doing("finding", pack));
+    let packs = packs.collect::<Result<Vec<_>, _>>()?;
+    let (mut processes, listened) = match &machine.qemu {
+        Qemu::Pinned => (pinned(root, work, out, (image, packs), machine, &cmdline)?, 0),
+        Qemu::Own { program, accel } => {
+            let tpm = isolated(root, work.clone(), out, Vec::new(), vec!["/bin/sh".into(), "-euc".into(), TPM_SCRIPT.into()])?;
+            let mut processes = vec![Process::Isolated(started(tpm)?)];
+            let firmware = root.join("usr/share/OVMF/OVMF_CODE_4M.fd");
+            let mut argv = vec![program.display().to_string()];
+            argv.extend(arguments(machine, accel, &cmdline, &Places { dir: image, packs, firmware, work }));
+            let command = HostCommand { argv, ..HostCommand::default() };
+            let running = sealstone_sandbox::host_spawn(&command);
+            processes
+                .push(Process::Own(running.map_err(|source| PipelineError::Sandbox { doing: "starting QEMU".into(), source })?));
+            (processes, 1)
+        }
+    };
+    let (sender, lines) = mpsc::channel();
+    for process in processes.iter_mut().skip(listened) {
+        process.forward(&sender);
     }
+    Ok(Booted { processes, lines, _scratch: scratch })
+}
+
+/// The pinned QEMU with its TPM, in one sandbox.
+fn pinned(
+    root: &Path,
+    work: PathBuf,
+    out: PathBuf,
+    (image, packs): (PathBuf, Vec<PathBuf>),
+    machine: &Machine,
+    cmdline: &str,
+) -> Result<Vec<Process>, PipelineError> {
+    let inside = Places {
+        dir: "/in".into(),
+        packs: (0..packs.len()).map(|number| format!("/packs/{number}").into()).collect(),
+        firmware: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+        work: "/build".into(),
+    };
+    let shown = |(source, target): (PathBuf, &PathBuf)| Mount { source, target: target.clone(), writable: false };
+    let mut mounts = vec![shown((image, &inside.dir))];
+    mounts.extend(packs.into_iter().zip(&inside.packs).map(shown));
+    let mut argv: Vec<String> = ["/bin/sh", "-euc", SCRIPT, "run"].map(String::from).to_vec();
+    argv.extend(arguments(machine, "tcg", cmdline, &inside));
+    Ok(vec![Process::Isolated(isolated(root, work, out, mounts, argv)?)])
+}
+
+/// A program of the `run` root, with the host's network, nothing else of the host but `mounts`, and `work` as `/build`.
+fn isolated(root: &Path, work: PathBuf, out: PathBuf, mounts: Vec<Mount>, argv: Vec<String>) -> Result<Running, PipelineError> {
     let invocation = Invocation {
         root: root.to_path_buf(),
         work: Work::Dir(work),
@@ -120,25 +203,54 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
         variation: Variation { random_addresses: true, ..Variation::default() },
         devices: Vec::new(),
     };
-    let mut running = sealstone_sandbox::spawn(&invocation)
-        .map_err(|source| PipelineError::Sandbox { doing: "starting QEMU".into(), source })?;
-    let (sender, lines) = mpsc::channel();
-    if let Some(out) = running.take_stdout() {
-        forward(out, sender.clone());
+    sealstone_sandbox::spawn(&invocation)
+        .map_err(|source| PipelineError::Sandbox { doing: "starting QEMU and its TPM".into(), source })
+}
+
+/// Waits for the first line of a TPM that runs beside QEMU.
+fn started(mut tpm: Running) -> Result<Running, PipelineError> {
+    let mut line = String::new();
+    if let Some(out) = tpm.take_stdout() {
+        let read = BufReader::new(out).read_line(&mut line);
+        read.map_err(|e| PipelineError::Boot(format!("listening to the software TPM: {e}")))?;
     }
-    if let Some(err) = running.take_stderr() {
-        forward(err, sender);
+    match line.trim() {
+        "started" => Ok(tpm),
+        _ => Err(PipelineError::Boot("the software TPM did not start".into())),
     }
-    Ok(Booted { running, lines, _scratch: scratch })
+}
+
+impl Process {
+    /// Hands on what it writes.
+    fn forward(&mut self, to: &mpsc::Sender<String>) {
+        let (out, err) = match self {
+            Process::Isolated(running) => (running.take_stdout(), running.take_stderr()),
+            Process::Own(running) => (running.take_stdout(), running.take_stderr()),
+        };
+        if let Some(out) = out {
+            forward(out, to.clone());
+        }
+        if let Some(err) = err {
+            forward(err, to.clone());
+        }
+    }
+
+    fn wait(self) -> Result<(), PipelineError> {
+        let ended = match self {
+            Process::Isolated(running) => running.wait(),
+            Process::Own(running) => running.wait(),
+        };
+        ended.map_err(|source| PipelineError::Sandbox { doing: "running QEMU".into(), source })
+    }
 }
 
 impl Booted {
     /// Shows each line of the console to `show` until the machine ends.
-    pub fn follow(self, show: &mut dyn FnMut(&str)) -> Result<(), PipelineError> {
+    pub fn follow(mut self, show: &mut dyn FnMut(&str)) -> Result<(), PipelineError> {
         for line in &self.lines {
             show(&line);
         }
-        self.running.wait().map_err(|source| PipelineError::Sandbox { doing: "running QEMU".into(), source })
+        self.processes.pop().map_or(Ok(()), Process::wait)
     }
 
     /// Waits until the daemon says that it is ready, showing the console meanwhile.
@@ -174,34 +286,33 @@ impl Booted {
     }
 }
 
-/// Where a pack's file is shown to QEMU.
-fn pack_inside(number: usize) -> String {
-    format!("/packs/{number}")
-}
-
-fn arguments(machine: &Machine, cmdline: &str) -> Vec<String> {
-    let fixed = "-nodefaults -no-user-config -machine q35,accel=tcg -cpu max -display none -no-reboot -serial stdio \
-         -drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
-         -drive if=pflash,unit=1,format=raw,file=/build/vars.fd \
-         -chardev socket,id=t,path=/build/tpm/sock -tpmdev emulator,id=t,chardev=t -device tpm-crb,tpmdev=t";
+fn arguments(machine: &Machine, accel: &str, cmdline: &str, places: &Places) -> Vec<String> {
+    let fixed = "-nodefaults -no-user-config -cpu max -display none -no-reboot -serial stdio \
+         -tpmdev emulator,id=t,chardev=t -device tpm-crb,tpmdev=t";
     let mut all: Vec<String> = fixed.split_whitespace().map(String::from).collect();
     let mut option = |name: &str, value: String| all.extend([format!("-{name}"), value]);
+    // In an option of QEMU's a comma ends a value, and two are one.
+    let file = |path: &Path| path.display().to_string().replace(',', ",,");
+    option("machine", format!("q35,accel={accel}"));
+    option("drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={}", file(&places.firmware)));
+    option("drive", format!("if=pflash,unit=1,format=raw,file={}", file(&places.work.join("vars.fd"))));
+    option("chardev", format!("socket,id=t,path={}", file(&places.work.join("tpm/sock"))));
     option("m", machine.memory.to_string());
     option("netdev", format!("user,id=n,hostfwd=tcp:127.0.0.1:{}-:{}", machine.port, machine.guest_port));
     // Without an option ROM: firmware would measure it, and nothing boots from the network.
     option("device", "virtio-net-pci,netdev=n,romfile=".into());
-    for number in 0..machine.packs.len() {
-        option("drive", format!("if=none,id=p{number},format=raw,readonly=on,file={}", pack_inside(number)));
+    for (number, pack) in places.packs.iter().enumerate() {
+        option("drive", format!("if=none,id=p{number},format=raw,readonly=on,file={}", file(pack)));
         option("device", format!("virtio-blk-pci,drive=p{number}"));
     }
     match machine.way {
         Way::Disk => {
-            option("drive", "if=none,id=d,format=raw,readonly=on,file=/in/disk.raw".into());
+            option("drive", format!("if=none,id=d,format=raw,readonly=on,file={}", file(&places.dir.join("disk.raw"))));
             option("device", "virtio-blk-pci,drive=d,bootindex=0".into());
         }
         Way::Direct => {
-            option("kernel", "/in/vmlinuz".into());
-            option("initrd", "/in/initrd".into());
+            option("kernel", places.dir.join("vmlinuz").display().to_string());
+            option("initrd", places.dir.join("initrd").display().to_string());
             option("append", cmdline.into());
         }
     }
@@ -253,5 +364,22 @@ mod tests {
         assert_eq!(plain(b"\x1b[2J\x1b[01;01H\x1b[=3hBdsDxe: starting\r\n"), "BdsDxe: starting");
         assert_eq!(plain(b"[    0.1] a\tb\xff\n"), "[    0.1] a\tb\u{fffd}");
         assert_eq!(plain(b"\x1b[31"), "");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_it() {
+        let machine = Machine {
+            way: Way::Disk,
+            packs: Vec::new(),
+            memory: 1024,
+            port: 1,
+            guest_port: 2,
+            qemu: Qemu::Own { program: "qemu".into(), accel: "kvm".into() },
+        };
+        let places = Places { dir: "/a,b".into(), packs: vec!["/p,q".into()], firmware: "/f".into(), work: "/w".into() };
+        let all = arguments(&machine, "kvm", "", &places);
+        assert!(all.contains(&"if=none,id=d,format=raw,readonly=on,file=/a,,b/disk.raw".to_string()), "{all:?}");
+        assert!(all.contains(&"if=none,id=p0,format=raw,readonly=on,file=/p,,q".to_string()), "{all:?}");
+        assert!(all.contains(&"q35,accel=kvm".to_string()), "{all:?}");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::error::{Ending, SandboxError};
+use crate::inner::sys::end_with_caller;
 use crate::run::last_lines;
 
 /// A program of the host, not isolated, with the caller's environment.
@@ -24,32 +25,99 @@ pub struct HostCommand {
 /// [`SandboxError::HostCommandNotStarted`] if it isn't there, [`SandboxError::HostCommand`] with the end of its
 /// standard error if it failed.
 pub fn host_command(wanted: &HostCommand) -> Result<Vec<u8>, SandboxError> {
-    let not_started =
-        |source| SandboxError::HostCommandNotStarted { program: wanted.argv.first().cloned().unwrap_or_default(), source };
-    let Some((program, arguments)) = wanted.argv.split_first() else {
-        return Err(not_started(std::io::ErrorKind::InvalidInput.into()));
-    };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    if let Some(dir) = &wanted.dir {
-        command.current_dir(dir);
+    let output = wanted.command()?.output().map_err(|source| wanted.not_started(source))?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(wanted.failed(output.status, &output.stderr)),
     }
-    for (name, value) in &wanted.env {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
+}
+
+/// Starts a program of the host, standard input empty, the others to be read by the caller.
+///
+/// # Errors
+/// [`SandboxError::HostCommandNotStarted`] if it isn't there.
+pub fn host_spawn(wanted: &HostCommand) -> Result<HostRunning, SandboxError> {
+    let mut command = wanted.command()?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    end_with_caller(&mut command);
+    let child = command.spawn().map_err(|source| wanted.not_started(source))?;
+    Ok(HostRunning { child, wanted: wanted.clone() })
+}
+
+/// A program of the host that runs beside the caller. It ends with this value, or with the thread that started it.
+#[derive(Debug)]
+pub struct HostRunning {
+    child: Child,
+    wanted: HostCommand,
+}
+
+impl HostRunning {
+    /// The program's standard output, once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// The program's standard error, once.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// Waits for the program to end.
+    ///
+    /// # Errors
+    /// [`SandboxError::HostCommand`] unless it ended well.
+    pub fn wait(mut self) -> Result<(), SandboxError> {
+        let status = self.child.wait().map_err(SandboxError::io("waiting for", self.wanted.program()))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(self.wanted.failed(status, b"")),
+        }
+    }
+}
+
+impl Drop for HostRunning {
+    fn drop(&mut self) {
+        // It may have ended already; then both only reap it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl HostCommand {
+    fn command(&self) -> Result<Command, SandboxError> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(self.not_started(std::io::ErrorKind::InvalidInput.into()));
         };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Ok(command)
     }
-    let output = command.output().map_err(not_started)?;
-    if output.status.success() {
-        return Ok(output.stdout);
+
+    fn program(&self) -> String {
+        self.argv.first().cloned().unwrap_or_default()
     }
-    use std::os::unix::process::ExitStatusExt;
-    let ending = match output.status.code() {
-        Some(code) => Ending::Exit(code),
-        None => Ending::Signal(output.status.signal().unwrap_or_default()),
-    };
-    Err(SandboxError::HostCommand { argv: wanted.argv.clone(), ending, stderr: last_lines(&output.stderr) })
+
+    fn not_started(&self, source: std::io::Error) -> SandboxError {
+        SandboxError::HostCommandNotStarted { program: self.program(), source }
+    }
+
+    fn failed(&self, status: ExitStatus, stderr: &[u8]) -> SandboxError {
+        use std::os::unix::process::ExitStatusExt;
+        let ending = match status.code() {
+            Some(code) => Ending::Exit(code),
+            None => Ending::Signal(status.signal().unwrap_or_default()),
+        };
+        SandboxError::HostCommand { argv: self.argv.clone(), ending, stderr: last_lines(stderr) }
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +143,25 @@ mod tests {
 
         let missing = HostCommand { argv: vec!["no-such-program-anywhere".into()], ..HostCommand::default() };
         assert!(matches!(host_command(&missing), Err(SandboxError::HostCommandNotStarted { .. })));
+    }
+
+    #[test]
+    fn what_runs_beside_is_heard_and_ends_with_its_value() {
+        use std::io::Read;
+
+        let mut running = host_spawn(&sh("echo heard; exec sleep 600")).unwrap();
+        let mut out = running.take_stdout().unwrap();
+        let mut heard = [0; 6];
+        out.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"heard\n");
+        drop(running);
+        // The end of the output of a process that is gone.
+        assert_eq!(out.read(&mut heard).unwrap(), 0);
+
+        assert!(host_spawn(&sh("exit 0")).unwrap().wait().is_ok());
+        let error = host_spawn(&sh("exit 3")).unwrap().wait().unwrap_err();
+        assert!(matches!(error, SandboxError::HostCommand { ending: Ending::Exit(3), .. }), "{error:?}");
+        let missing = HostCommand { argv: vec!["no-such-program-anywhere".into()], ..HostCommand::default() };
+        assert!(matches!(host_spawn(&missing), Err(SandboxError::HostCommandNotStarted { .. })));
     }
 }

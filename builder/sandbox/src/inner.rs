@@ -2,7 +2,7 @@
 
 mod init;
 mod mounts;
-mod sys;
+pub(crate) mod sys;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};

@@ -23,7 +23,10 @@ struct Check {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Outcome {
-    let checks = [namespaces(), cargo(), store(args)?, memory()];
+    let mut checks = vec![namespaces(), cargo(), store(args)?, memory()];
+    if args.objects {
+        checks.push(objects(args)?);
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&checks).map_err(Failure::failed)?);
     } else {
@@ -73,6 +76,24 @@ fn store(args: &DoctorArgs) -> Result<Check, Failure> {
     let found = format!("{} free at {}", size(free), dir.display());
     let remedy = (!ok).then(|| format!("a first build takes up to {}; use another --store", size(DISK_NEEDED)));
     Ok(Check { what, ok, found, remedy })
+}
+
+/// What a build finds out of an object when it reads it, for all of them at once.
+fn objects(args: &DoctorArgs) -> Result<Check, Failure> {
+    let store = surroundings::store(&args.store)?;
+    // A builder may be about to read what is removed here.
+    let _guard = store.try_lock_exclusive()?;
+    let (good, damaged) = store.verify_all()?;
+    let found = match damaged.as_slice() {
+        [] => format!("{good} whole"),
+        removed => {
+            let names: Vec<String> = removed.iter().map(ToString::to_string).collect();
+            format!("{good} whole, {} damaged and removed: {}", removed.len(), names.join(", "))
+        }
+    };
+    let remedy =
+        (!damaged.is_empty()).then(|| "nothing to do: the next build gets them anew; but look after that disk".to_string());
+    Ok(Check { what: "objects of the store", ok: damaged.is_empty(), found, remedy })
 }
 
 fn memory() -> Check {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealstone_pipeline::boot::{self, Machine, RUN_ROOT, Way};
+use sealstone_pipeline::boot::{self, Machine, Qemu, RUN_ROOT, Way};
 use sealstone_pipeline::build;
 use sealstone_pipeline::progress::{Event, Reporter};
 use sealstone_pipeline::project::Project;
@@ -27,7 +27,11 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
     let way = if args.direct { Way::Direct } else { Way::Disk };
     let mut packs = if args.no_packs { Vec::new() } else { folder::packs(&args.dir)? };
     packs.extend(args.pack.iter().cloned());
-    let machine = Machine { packs, way, memory: args.memory, port, guest_port: project.spec.network.port };
+    let qemu = match &args.qemu {
+        Some(program) => Qemu::Own { program: program.clone(), accel: args.accel.clone() },
+        None => Qemu::Pinned,
+    };
+    let machine = Machine { packs, way, memory: args.memory, port, guest_port: project.spec.network.port, qemu };
     reporter.event(Event::Step {
         step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()),
     });

@@ -34,6 +34,23 @@ pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }
 
+/// Makes the program that `command` starts end when the thread that starts it does; prctl(2), PR_SET_PDEATHSIG.
+pub(crate) fn end_with_caller(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+
+    let ask = || match death_signal() {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: between fork and exec only what is safe in a signal handler may run. `ask` makes one system call and allocates nothing.
+    unsafe { command.pre_exec(ask) };
+}
+
+fn death_signal() -> libc::c_int {
+    // SAFETY: prctl takes plain numbers here.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }
+}
+
 /// Closes every descriptor from `first` on.
 pub(super) fn close_all_from(first: u32) -> io::Result<()> {
     // SAFETY: closing a descriptor that something in this process owns would let another file take its number. This is
