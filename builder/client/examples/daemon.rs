@@ -26,7 +26,7 @@ use sealstone_daemon::front::Front;
 use sealstone_daemon::server;
 
 /// The configuration that the API is made of. That of the evidence has no model, so that the tests' pin holds for any.
-const WITH_MODEL: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"m","name":"bench","required":true,"root":"0000000000000000000000000000000000000000000000000000000000000000","salt":"0000000000000000000000000000000000000000000000000000000000000000","size":4096}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+const WITH_MODEL: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[{"file":"m","name":"bench","required":true,"root":"0000000000000000000000000000000000000000000000000000000000000000","salt":"0000000000000000000000000000000000000000000000000000000000000000","size":8192}],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
