@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use sealstone_spec::Sha256;
 
 use crate::content::Contents;
@@ -281,7 +282,7 @@ fn exchange(a: &Path, b: &Path) -> io::Result<()> {
 /// The right to publish in `parent`, which the kernel takes back when the process ends, however it ends.
 fn claim(parent: &Path) -> Result<fs::File, PipelineError> {
     let folder = fs::File::open(parent).doing("opening", parent)?;
-    folder.lock().doing("locking", parent)?;
+    flock(&folder, FlockOperation::LockExclusive).map_err(io::Error::from).doing("locking", parent)?;
     Ok(folder)
 }
 

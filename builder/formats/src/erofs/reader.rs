@@ -366,7 +366,7 @@ impl<S: ReadAt + ?Sized> Walk<'_, S> {
                     Some(expected) if expected == nid => dots = dots.saturating_add(1),
                     Some(_) => return Err(self.fault(index, "`.` or `..` leads elsewhere")),
                     None => {
-                        let name = str::from_utf8(name).map_err(|_| self.fault(index, "a name in it isn't UTF-8"))?;
+                        let name = std::str::from_utf8(name).map_err(|_| self.fault(index, "a name in it isn't UTF-8"))?;
                         if depth.saturating_add(name.len()).saturating_add(1) >= PATH_MAX {
                             return Err(self.fault(index, "a path in it has 4096 bytes or more"));
                         }

@@ -1,8 +1,11 @@
 //! One builder at a time: an advisory lock on `<store>/lock` that the kernel releases when its holder ends, however it ends.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::error::{Holder, InputsError, IoContext, Result};
 
@@ -16,10 +19,10 @@ pub(super) fn acquire(store: &Path, on_wait: Option<&dyn Fn(&Holder)>) -> Result
     let path = store.join("lock");
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = opened.doing("opening", &path)?;
-    match file.try_lock() {
+    // Not by `File::try_lock`: builder/seed is compiled by a Rust that hasn't got it.
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(error).doing("locking", &path),
-        Err(TryLockError::WouldBlock) => {
+        Err(Errno::WOULDBLOCK) => {
             let holder = holder(&path);
             let Some(on_wait) = on_wait else {
                 return Err(InputsError::Busy { store: store.to_path_buf(), holder });
@@ -27,6 +30,7 @@ pub(super) fn acquire(store: &Path, on_wait: Option<&dyn Fn(&Holder)>) -> Result
             on_wait(&holder);
             wait(&file).doing("waiting for", &path)?;
         }
+        Err(error) => return Err(io::Error::from(error)).doing("locking", &path),
     }
     note_holder(&mut file).doing("writing", &path)?;
     Ok(StoreGuard { _file: file })
@@ -34,9 +38,9 @@ pub(super) fn acquire(store: &Path, on_wait: Option<&dyn Fn(&Holder)>) -> Result
 
 fn wait(file: &File) -> io::Result<()> {
     loop {
-        match file.lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+        match flock(file, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
         }
     }
 }

@@ -8,6 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::error::{IoContext, Result};
 
 /// Suffix of the file that claims a session's folder.
@@ -47,7 +49,7 @@ impl Session {
     /// `None` if a sweeper was quicker.
     fn claim(tmp: &Path) -> io::Result<Option<Session>> {
         let (lock, claim) = tempfile::Builder::new().prefix("session-").suffix(CLAIM).tempfile_in(tmp)?.into_parts();
-        if lock.try_lock().is_err() || !names(&claim, &lock) {
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() || !names(&claim, &lock) {
             return Ok(None);
         }
         let claim = claim.keep().map_err(|error| error.error)?;
@@ -123,7 +125,7 @@ fn sweep_one(claim: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result.doing("opening", claim)?,
     };
-    if lock.try_lock().is_err() || !names(claim, &lock) {
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() || !names(claim, &lock) {
         return Ok(());
     }
     remove_tree(&claim.with_extension(""))?;

@@ -3,9 +3,12 @@
 //! The unfinished file stands beside it under one fixed name and is locked while it is written. So two processes can't write one pack, and
 //! what a killed one left, which may be tens of gigabytes, is taken over by the next rather than left behind under a random name.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::error::{Doing, PackError};
 use super::source::Source;
@@ -45,10 +48,10 @@ fn claim(path: &Path) -> Result<(File, PathBuf), PackError> {
     let busy = || PackError::Busy { path: path.to_path_buf() };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&unfinished);
     let file = file.doing("creating", &unfinished)?;
-    match file.try_lock() {
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(busy()),
-        Err(TryLockError::Error(source)) => return Err(PackError::Io { doing: "locking", path: unfinished, source }),
+        Err(Errno::WOULDBLOCK) => return Err(busy()),
+        Err(error) => return Err(PackError::Io { doing: "locking", path: unfinished, source: error.into() }),
     }
     // Between opening and locking, its owner may have finished: then this is the finished pack, and not to be touched.
     let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
