@@ -62,13 +62,20 @@ fn files(out: &mut String, report: &Report) {
         let open = if because.is_empty() && !artefact.document { " open" } else { "" };
         let _ = write!(
             out,
-            "<details{open}><summary><b>{}</b>{note}<br><code>{}</code><br><code>{}</code></summary>\n<ol>\n",
+            "<details{open}><summary><b>{}</b>{note}<br><code>{}</code><br><code>{}</code></summary>\n",
             escape(&artefact.name),
             value(artefact.before.as_deref()),
             value(artefact.after.as_deref()),
         );
-        artefact.places.iter().for_each(|one| place(out, one));
-        out.push_str("</ol>\n</details>\n");
+        if artefact.places.is_empty() {
+            let why = if because.is_empty() { "Only digests are at hand." } else { "Nothing differs but what stands in it." };
+            let _ = writeln!(out, "<p><small>{why}</small></p>");
+        } else {
+            out.push_str("<ol>\n");
+            artefact.places.iter().for_each(|one| place(out, one));
+            out.push_str("</ol>\n");
+        }
+        out.push_str("</details>\n");
     }
     out.push_str("</section>\n");
 }

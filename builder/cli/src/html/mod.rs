@@ -71,7 +71,9 @@ fn section(out: &mut String, profile: &Profile) {
     for (register, values) in values(profile) {
         register_terms(out, profile, register, &values);
     }
-    if let Profile::Snp(snp) = profile {
+    if let Profile::Snp(snp) = profile
+        && !snp.launch.by_vcpus.is_empty()
+    {
         out.push_str("<h3>Launch digest by number of vCPUs</h3>\n<dl class=\"files\">\n");
         for (count, digest) in &snp.launch.by_vcpus {
             let _ = writeln!(out, "<dt>{count}</dt><dd><code>{digest}</code></dd>");
