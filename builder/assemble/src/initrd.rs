@@ -7,10 +7,8 @@ use crate::{AssembleError, config};
 /// What goes in, besides the folders that init mounts on.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents<'a> {
-    /// PID 1.
+    /// PID 1, and as another process the daemon that serves.
     pub init: &'a [u8],
-    /// The program that serves.
-    pub daemon: &'a [u8],
     /// The program that runs a model, one process each. An image without it serves no model.
     pub engine: Option<&'a [u8]>,
     /// The measured configuration.
@@ -25,8 +23,7 @@ const FOLDERS: &[&str] = &["dev", "etc", "etc/sealstone", "packs", "proc", "run"
 /// # Errors
 /// [`AssembleError::Initrd`] if the format cannot hold the entries.
 pub fn write(contents: &Contents<'_>, epoch: u64) -> Result<Vec<u8>, AssembleError> {
-    let mut out =
-        Vec::with_capacity(contents.init.len() + contents.daemon.len() + contents.engine.map_or(0, <[u8]>::len) + (1 << 16));
+    let mut out = Vec::with_capacity(contents.init.len() + contents.engine.map_or(0, <[u8]>::len) + (1 << 16));
     cpio::write(&entries(contents), epoch, &mut out)?;
     Ok(out)
 }
@@ -42,7 +39,7 @@ pub fn entries<'a>(contents: &Contents<'a>) -> Vec<Entry<'a>> {
         // The kernel opens this for init's standard streams before anything is mounted.
         Entry { path: "dev/console", mode: 0o600, kind: Kind::CharDevice { major: 5, minor: 1 } },
         file("init", 0o755, contents.init),
-        file("daemon", 0o755, contents.daemon),
+        Entry { path: "daemon", mode: 0o777, kind: Kind::Symlink("init") },
         file(config::PATH, 0o444, contents.config),
     ]);
     all

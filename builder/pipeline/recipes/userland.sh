@@ -1,9 +1,9 @@
-# Builds init, daemon and engine, the programs of an image: static, for one ISA level, with the list of their crates inside.
+# Builds init (which is the daemon, too) and engine, the programs of an image: static, for one ISA level, with the list of their crates inside.
 #
 # In:   /build/image/            the workspace of image/ (with tools/, whose lock names cargo-auditable and what it needs)
 #       /build/vendor/           every crate of image/Cargo.lock and image/tools/Cargo.lock, as a cargo directory source
 #       ISA                      x86-64-v2 | x86-64-v3 | x86-64-v4
-# Out:  /out/init /out/daemon /out/engine
+# Out:  /out/init /out/engine
 # Debian packages: rustc-web cargo-web libstd-rust-web-dev gcc g++ libc6-dev binutils dash coreutils grep gawk make
 #                  cmake libclang1-19 (of which bindgen reads llama.cpp's headers)
 
@@ -46,7 +46,7 @@ awk 'BEGIN { RS = ""; ORS = "\n\n" }
      { print }' /build/image/tools/Cargo.lock > "$tool/Cargo.lock"
 (cd "$tool" && cargo build --locked --jobs "$JOBS" --target-dir /build/target-tool)
 
-echo "== init, daemon and engine for $ISA"
+echo "== init and engine for $ISA"
 # These flags reach only what is built for the target, not build scripts and macros, because --target is given.
 rustflags="-C target-cpu=$ISA -C target-feature=+crt-static -C relocation-model=pie"
 rustflags="$rustflags -C link-arg=-Wl,--build-id=none"
@@ -70,10 +70,10 @@ cd /build/image
 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$rustflags" CARGO_INCREMENTAL=0 \
     PATH="/build/target-tool/debug:$PATH" \
     cargo auditable build --locked --release --jobs "$JOBS" --target "$target" --target-dir /build/target \
-    --package sealstone-init --package sealstone-daemon --package sealstone-engine --features sealstone-engine/llama
+    --package sealstone-init --package sealstone-engine --features sealstone-engine/llama
 
 echo "== checks"
-for program in init daemon engine; do
+for program in init engine; do
     file=/build/target/$target/release/$program
     [ -s "$file" ] || die "$program was not built"
     readelf --file-header --wide "$file" | grep -q 'Type: *DYN (Position-Independent' || die "$program is not a static-pie"

@@ -76,9 +76,7 @@ fn bill(project: &Project, locked: &Locked, made: &Made<'_>, files: &Contents) -
         artefacts.push(Artefact { source: Some(spec.firmware.source.as_str()), ..plain(name, "firmware", content.sha256()) });
     }
     let mut linked = BTreeMap::from([(STUB_NAME.to_string(), STUB_LIBRARIES.to_vec())]);
-    for program in ["init", "daemon"] {
-        linked.insert(program.into(), PROGRAM_LIBRARIES.to_vec());
-    }
+    linked.insert("init".into(), PROGRAM_LIBRARIES.to_vec());
     linked.insert("engine".into(), [PROGRAM_LIBRARIES, ENGINE_LIBRARIES].concat());
     let timestamp = UtcTime::from_unix(spec.image.epoch).map(|time| time.to_string()).unwrap_or_default();
     let inputs = sbom::Inputs {

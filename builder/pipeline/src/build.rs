@@ -142,9 +142,9 @@ pub(crate) fn put_together(
     let spec = &project.spec;
     let kernel = made.bytes(recipes::KERNEL, "bzImage")?;
     let config = assemble::config::write(spec, &packs.models)?;
-    let (init, daemon) = (made.bytes(recipes::USERLAND, "init")?, made.bytes(recipes::USERLAND, "daemon")?);
+    let init = made.bytes(recipes::USERLAND, "init")?;
     let engine = made.has(recipes::USERLAND, "engine").then(|| made.bytes(recipes::USERLAND, "engine")).transpose()?;
-    let contents = assemble::initrd::Contents { init: &init, daemon: &daemon, engine: engine.as_deref(), config: &config };
+    let contents = assemble::initrd::Contents { init: &init, engine: engine.as_deref(), config: &config };
     let initrd = assemble::initrd::write(&contents, spec.image.epoch)?;
     let cmdline = spec.kernel.cmdline.join(" ");
     let parts = assemble::uki::Parts {

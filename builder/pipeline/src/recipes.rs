@@ -15,7 +15,7 @@ use crate::project::Project;
 
 /// Action names, which are also the names of stages in provenance.
 pub const KERNEL: &str = "kernel";
-/// Builds init and daemon.
+/// Builds init, which is the daemon, too, and engine.
 pub const USERLAND: &str = "userland";
 /// Builds the UKI stub.
 pub const STUB: &str = "uki-stub";
@@ -194,7 +194,7 @@ fn userland(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, Pipe
             ("vendor".into(), Tree::Crates(crates)),
         ]),
         files: BTreeMap::new(),
-        outputs: &["init", "daemon", "engine"],
+        outputs: &["init", "engine"],
     })
 }
 

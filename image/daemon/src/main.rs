@@ -1,22 +1,9 @@
-//! `/daemon`: started by init without arguments or environment; standard output is init's status pipe.
+//! The daemon by itself, for tests and benchmarks. In an image it is a part of init's program, see `init/src/main.rs`.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
-use sealstone_daemon::event::{self, Event};
-use sealstone_daemon::start;
-
 fn main() -> ExitCode {
-    event::log_panics();
-    match start::run() {
-        Ok(ended) => {
-            event::log(&Event::Drained(ended));
-            ExitCode::SUCCESS
-        }
-        Err(refusal) => {
-            event::log(&Event::Refused(refusal));
-            ExitCode::FAILURE
-        }
-    }
+    sealstone_daemon::start::main()
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use sealstone_config::MeasuredConfig;
@@ -29,8 +30,28 @@ const PACKS: &str = "/packs";
 /// What the front writes to its standard output once it listens and is confined. init waits for exactly this.
 const READY: &[u8] = b"ready\n";
 
+/// The environment that init gives the daemon: has the C library overwrite what is freed (`malloc.perturb`; the value that freed bytes
+/// get), which it does only for what it keeps in no cache of a thread's. So requests and replies don't stay behind, whichever of
+/// the crates held them. Of each piece the last 8 bytes may remain, and so may the stack. Source: glibc 2.36, `malloc/malloc.c`, `free_perturb`.
+pub const ENVIRONMENT: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0");
+
+/// All that the daemon's process does. init starts it without arguments, with [`ENVIRONMENT`] and nothing else in its environment; standard output is init's status pipe.
+pub fn main() -> ExitCode {
+    event::log_panics();
+    match run() {
+        Ok(ended) => {
+            event::log(&Event::Drained(ended));
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => {
+            event::log(&Event::Refused(refusal));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Comes up and serves until it is asked to end; what was cut off then.
-pub fn run() -> Result<Ended, Refusal> {
+fn run() -> Result<Ended, Refusal> {
     if rustix::process::geteuid().is_root() {
         return Err(Refusal::Privileged);
     }

@@ -53,12 +53,13 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Starts the daemon with an empty environment, no input, a status pipe as output, and the console for its events.
+    /// Starts the daemon with an environment of init's own, no input, a status pipe as output, and the console for its events.
     /// `uid` also makes the standard library clear the supplementary groups. It inherits the models' sockets, which init has no use for.
     pub(crate) fn start(engines: Engines, sockets: Vec<OwnedFd>) -> Result<Front, Fatal> {
         let inherited = number(sockets, FIRST_SOCKET)?;
         let mut command = Command::new("/daemon");
-        command.env_clear().current_dir("/").uid(UID).gid(GID);
+        let (name, value) = sealstone_daemon::start::ENVIRONMENT;
+        command.env_clear().env(name, value).current_dir("/").uid(UID).gid(GID);
         let front = Front::run(command, engines);
         drop(inherited);
         front

@@ -1,5 +1,9 @@
 //! `/init`: brings the machine up, starts the daemon, and ends the machine when anything goes wrong.
 //!
+//! As any process but the first, the same program is the daemon (`sealstone_daemon`), which `/daemon` links to: two programs would hold the
+//! C library and Rust's twice, a megabyte more of what is measured. The two share no state, only bytes; which one a process is hangs on its
+//! number alone, which nobody can choose.
+//!
 //! It is given nothing but the kernel's own state and the measured configuration: arguments, environment and console input
 //! are not read. There is no way to go on after an error; the reason is said once on the console and the power goes off. So it does, after the
 //! requests that run, at SIGTERM, which is what a kernel with a driver for the power button sends.
@@ -29,10 +33,9 @@ use std::process::ExitCode;
 use crate::front::Drained;
 
 fn main() -> ExitCode {
-    // Anything else would power off the machine of whoever tries this program.
+    // Also, init would power off the machine of whoever tries this program.
     if !rustix::process::getpid().is_init() {
-        console::say("this is the init of an image and runs only as process 1");
-        return ExitCode::from(2);
+        return sealstone_daemon::start::main();
     }
     let why = match boot::run() {
         Ok(Drained) => "drained".to_owned(),
