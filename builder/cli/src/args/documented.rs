@@ -45,7 +45,9 @@ fn calls(script: &str) -> Vec<Vec<String>> {
 
 #[track_caller]
 fn taken(place: &str, call: &[String]) {
-    if let Err(error) = Cli::try_parse_from(call) {
+    // A digest that a page shortens.
+    let whole = call.iter().map(|word| if word.ends_with('…') { "0".repeat(64) } else { word.clone() });
+    if let Err(error) = Cli::try_parse_from(whole) {
         let shows = [clap::error::ErrorKind::DisplayHelp, clap::error::ErrorKind::DisplayVersion];
         assert!(shows.contains(&error.kind()), "{place}: {call:?}: {error}");
     }
