@@ -10,6 +10,7 @@ mod measure;
 mod pack;
 mod page;
 mod release;
+mod seed;
 mod verify;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use page::PageArgs;
 pub(crate) use release::{
     AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
 };
+pub(crate) use seed::SeedArgs;
 pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.
@@ -61,6 +63,7 @@ pub(crate) enum Verb {
     Reproduce(ReproduceArgs),
     Run(RunArgs),
     Root(RootArgs),
+    Seed(SeedArgs),
     Verify(VerifyArgs),
     Collateral(CollateralArgs),
     Chat(ChatArgs),

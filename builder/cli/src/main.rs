@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Reproduce(args) => commands::reproduce::run(args, &reporter),
         Verb::Run(args) => commands::run::run(args, &reporter),
         Verb::Root(args) => commands::root::run(args, &reporter),
+        Verb::Seed(args) => commands::seed::run(args, &reporter),
         Verb::Verify(args) => commands::verify::run(args),
         Verb::Collateral(args) => commands::collateral::run(args, &reporter),
         Verb::Chat(args) => commands::chat::run(args),

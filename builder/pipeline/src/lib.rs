@@ -10,6 +10,7 @@
 //! | [`runner`] | running actions in the sandbox, remembering what came out |
 //! | [`build`] | the whole way, and the assembly of what the actions made |
 //! | [`bill`] | bill of materials, provenance, source archive |
+//! | [`seed`] | the program that the flake's derivations run, as an action |
 //! | [`source`] | the files of the source tree that a build reads |
 //! | [`reproduce`] | building a release again from its own sources |
 //! | [`check`] | the same again under other conditions |
@@ -43,6 +44,7 @@ pub mod recipes;
 pub mod reproduce;
 pub mod roots;
 pub mod runner;
+pub mod seed;
 pub mod source;
 mod vendor;
 

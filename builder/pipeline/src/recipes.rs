@@ -92,6 +92,22 @@ pub fn actions(project: &Project, lock: &Lock, root: Sha256) -> Result<Vec<Actio
     Ok(all)
 }
 
+/// One of them. Of the source tree it reads only what this action is given.
+///
+/// # Errors
+/// Besides those of the action itself, [`PipelineError::Output`] if `name` is no action of this build.
+pub fn action(project: &Project, lock: &Lock, root: Sha256, name: &str) -> Result<Action, PipelineError> {
+    if let Some(platform) = project.spec.firmware.platforms.iter().find(|platform| firmware_name(**platform) == name) {
+        return firmware(project, lock, root, *platform);
+    }
+    match name {
+        KERNEL => kernel(project, lock, root),
+        USERLAND => userland(project, lock, root),
+        STUB => stub(project, lock, root),
+        _ => Err(PipelineError::Output { action: name.into(), problem: "the build has no such action".into() }),
+    }
+}
+
 fn kernel(project: &Project, lock: &Lock, root: Sha256) -> Result<Action, PipelineError> {
     let spec = &project.spec.kernel;
     let fragments = read_fragments(project)?;

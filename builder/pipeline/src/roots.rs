@@ -40,20 +40,7 @@ pub struct UserCargo<'a> {
 impl Inputs<'_> {
     /// Which packages make up the root called `name`, in the order in which they are unpacked.
     pub fn plan(&self, name: &str) -> Result<RootPlan, PipelineError> {
-        let missing = |problem: String| PipelineError::Lock {
-            lock: self.project.lock_path(),
-            spec: self.project.spec_path.clone(),
-            problem,
-        };
-        let found = self.project.spec.roots.iter().find(|(known, _)| known.as_str() == name);
-        let (key, in_spec) = found.ok_or_else(|| missing(format!("the spec has no root called {name}")))?;
-        let packages = self.lock.root(key).ok_or_else(|| missing(format!("root {name} is not in the lock")))?;
-        let packages = packages
-            .into_iter()
-            .map(|file| PackageFile { name: file.name.to_string(), sha256: file.sha256, path: self.store.object(&file.sha256) })
-            .collect();
-        let links = in_spec.links.iter().map(|(link, target)| (link.to_string(), target.clone())).collect();
-        Ok(RootPlan { name: name.into(), packages, links })
+        plan(self.project, self.lock, name, &|sha256| self.store.object(sha256))
     }
 
     /// The unpacked root called `name`; fetches and unpacks it if it isn't there.
@@ -139,6 +126,20 @@ pub fn run_in(root: &Path, work: &Path, store: &Store, argv: &[String]) -> Resul
     };
     let doing = || format!("running {}", argv.first().map_or("nothing", String::as_str));
     sealstone_sandbox::run(&invocation).map_err(|source| PipelineError::Sandbox { doing: doing(), source })
+}
+
+/// Which packages make up the root called `name`, in the order in which they are unpacked; `place` says where the file with a digest is.
+pub fn plan(project: &Project, lock: &Lock, name: &str, place: &dyn Fn(&Sha256) -> PathBuf) -> Result<RootPlan, PipelineError> {
+    let missing = |problem: String| PipelineError::Lock { lock: project.lock_path(), spec: project.spec_path.clone(), problem };
+    let found = project.spec.roots.iter().find(|(known, _)| known.as_str() == name);
+    let (key, in_spec) = found.ok_or_else(|| missing(format!("the spec has no root called {name}")))?;
+    let packages = lock.root(key).ok_or_else(|| missing(format!("root {name} is not in the lock")))?;
+    let packages = packages
+        .into_iter()
+        .map(|file| PackageFile { name: file.name.to_string(), sha256: file.sha256, path: place(&file.sha256) })
+        .collect();
+    let links = in_spec.links.iter().map(|(link, target)| (link.to_string(), target.clone())).collect();
+    Ok(RootPlan { name: name.into(), packages, links })
 }
 
 /// The digest of the root that actions run in.

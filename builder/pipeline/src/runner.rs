@@ -112,8 +112,20 @@ impl Runner<'_> {
         self.reporter.event(Event::ActionStarted { action: action.name.clone() });
         let started = Instant::now();
         let scratch = self.store.scratch()?;
-        let (work, input, out) = (scratch.path().join("work"), scratch.path().join("in"), scratch.path().join("out"));
-        for dir in [&work, &input, &out] {
+        self.make(action, scratch.path())?;
+        let outcome = self.take_over(action, scratch.path())?;
+        if self.remembering {
+            self.remember(&outcome)?;
+        }
+        self.reporter.event(Event::ActionDone { action: action.name.clone(), seconds: started.elapsed().as_secs_f64() });
+        Ok(outcome)
+    }
+
+    /// Runs one action, which leaves its files in the empty folder `out`. Nobody looks at them.
+    pub fn make(&self, action: &Action, out: &Path) -> Result<(), PipelineError> {
+        let scratch = self.store.scratch()?;
+        let (work, input) = (scratch.path().join("work"), scratch.path().join("in"));
+        for dir in [&work, &input] {
             fs::create_dir(dir).doing("creating", dir)?;
         }
         let mut mounts = self.lay_out_files(action, &input)?;
@@ -121,7 +133,6 @@ impl Runner<'_> {
         let recipe = input.join("recipe.sh");
         fs::write(&recipe, action.script.as_bytes()).doing("writing", &recipe)?;
         mounts.push(Mount { source: recipe, target: "/recipe.sh".into(), writable: false });
-        let log = scratch.path().join("log");
         let invocation = Invocation {
             root: self.root.clone(),
             work: match self.conditions.in_memory {
@@ -129,22 +140,16 @@ impl Runner<'_> {
                 false => Work::Dir(work),
             },
             mounts,
-            out: out.clone(),
+            out: out.to_path_buf(),
             argv: ["/bin/sh", "-eu", "/recipe.sh"].map(String::from).to_vec(),
             env: self.environment(action),
             network: Network::None,
-            stdio: Stdio::Log(log.clone()),
+            stdio: Stdio::Log(scratch.path().join("log")),
             variation: Variation { shift_monotonic: !action.runs_cargo(), ..self.conditions.variation.clone() },
             devices: Vec::new(),
         };
         sealstone_sandbox::run(&invocation)
-            .map_err(|source| PipelineError::Sandbox { doing: format!("running {}", action.name), source })?;
-        let outcome = self.take_over(action, &out)?;
-        if self.remembering {
-            self.remember(&outcome)?;
-        }
-        self.reporter.event(Event::ActionDone { action: action.name.clone(), seconds: started.elapsed().as_secs_f64() });
-        Ok(outcome)
+            .map_err(|source| PipelineError::Sandbox { doing: format!("running {}", action.name), source })
     }
 
     /// Writes down that `outcome` is what its key stands for.

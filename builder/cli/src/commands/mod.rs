@@ -19,5 +19,6 @@ pub(crate) mod release;
 pub(crate) mod reproduce;
 pub(crate) mod root;
 pub(crate) mod run;
+pub(crate) mod seed;
 pub(crate) mod terms;
 pub(crate) mod verify;
