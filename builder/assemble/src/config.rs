@@ -33,10 +33,18 @@ pub struct ModelPack {
 #[derive(Serialize)]
 struct Config<'a> {
     attestation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<Auth<'a>>,
     image: Image<'a>,
     models: &'a [ModelPack],
     network: Network,
     schema: &'static str,
+}
+
+#[derive(Serialize)]
+struct Auth<'a> {
+    audience: &'a str,
+    keys: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -65,10 +73,35 @@ pub fn write(spec: &Spec, models: &[ModelPack]) -> Result<Vec<u8>, AssembleError
     };
     let config = Config {
         attestation: spec.attestation.as_str(),
+        auth: spec
+            .auth
+            .as_ref()
+            .map(|auth| Auth { audience: &auth.audience, keys: auth.keys.iter().map(ToString::to_string).collect() }),
         image: Image { name: spec.image.name.as_str(), version: &spec.image.version },
         models: &models,
         network: Network { address, port: spec.network.port },
         schema: "sealstone/config/v1",
     };
     serde_json::to_vec(&config).map_err(|e| AssembleError::Config(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `image/config` takes these very texts in its tests (`measured.rs`).
+    #[test]
+    fn the_document_is_the_one_that_the_image_reads() {
+        const EXAMPLE: &str = include_str!("../../spec/tests/example.yaml");
+        const KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let text = |yaml: &str| {
+            let spec = Spec::parse("image/inference.yaml", yaml).expect("the example is a spec");
+            String::from_utf8(write(&spec, &[]).expect("it can be written")).expect("JSON is text")
+        };
+        let plain = r#"{"attestation":"required","image":{"name":"inference","version":"0.1.0"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
+        assert_eq!(text(EXAMPLE), plain);
+        let auth = format!("attestation: required\nauth: {{audience: https://llm.example/v1, keys: [{KEY}]}}");
+        let with = format!(r#""auth":{{"audience":"https://llm.example/v1","keys":["{KEY}"]}},"image""#);
+        assert_eq!(text(&EXAMPLE.replace("attestation: required", &auth)), plain.replace(r#""image""#, &with));
+    }
 }

@@ -21,8 +21,8 @@ mod value;
 pub use error::{Problem, ProblemKind, SpecError};
 pub use lock::{Lock, LockedArchive, LockedCrate, LockedFile, LockedRoot, LockedSource};
 pub use spec::{
-    Address, AlsoSuite, Archive, Attestation, Boot, Firmware, FirmwareFile, FirmwarePlatform, Generator, Image, Isa, Kernel,
-    KernelHeader, LockedPack, Model, ModelSource, Network, PageOrder, PcrBank, Platform, Profile, Repository, Root, SnpParams,
-    Source, SourceOrigin, Spec, Stub, TdxParams, TpmParams, Userland, Vmm,
+    Address, AlsoSuite, Archive, Attestation, Auth, AuthKey, Boot, Firmware, FirmwareFile, FirmwarePlatform, Generator, Image,
+    Isa, Kernel, KernelHeader, LockedPack, Model, ModelSource, Network, PageOrder, PcrBank, Platform, Profile, Repository, Root,
+    SnpParams, Source, SourceOrigin, Spec, Stub, TdxParams, TpmParams, Userland, Vmm,
 };
 pub use value::{BadValue, ModelName, Name, PackPath, PackageName, RootPath, Sha256, Snapshot, SpecPath, UtcTime, Version};

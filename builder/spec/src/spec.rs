@@ -2,6 +2,7 @@
 //!
 //! The types here are the resolved ones; [`read`] turns a tree into them and [`profile`] holds the platforms.
 
+mod auth;
 mod edit;
 mod model;
 mod profile;
@@ -10,6 +11,7 @@ mod read;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+pub use auth::{Auth, AuthKey};
 pub use model::{Generator, LockedPack, Model, ModelSource};
 pub use profile::{
     Boot, FirmwareFile, KernelHeader, PageOrder, PcrBank, Platform, Profile, SnpParams, TdxParams, TpmParams, Vmm,
@@ -50,6 +52,8 @@ pub struct Spec {
     pub models: Vec<Model>,
     /// Whether the daemon serves without evidence.
     pub attestation: Attestation,
+    /// Who may use the API; everybody, if there is none.
+    pub auth: Option<Auth>,
     /// Platforms whose registers are predicted, no two with the same id.
     pub profiles: Vec<Profile>,
 }

@@ -37,6 +37,41 @@ fn the_example_parses() {
 }
 
 #[test]
+fn who_may_use_the_api() {
+    // RFC 8032, section 7.1, tests 1 and 2.
+    let (first, second) = (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+    );
+    let with = |auth: &str| EXAMPLE.replace("attestation: required", &format!("attestation: required\nauth: {auth}"));
+    let spec = Spec::parse(FILE, &with(&format!("{{audience: https://llm.example, keys: [{second}, {first}]}}"))).unwrap();
+    let auth = spec.auth.unwrap();
+    assert_eq!(auth.audience, "https://llm.example");
+    assert_eq!(auth.keys.iter().map(ToString::to_string).collect::<Vec<_>>(), [first, second], "sorted");
+    assert_eq!(Spec::parse(FILE, EXAMPLE).unwrap().auth, None);
+
+    let zeros = "0".repeat(64);
+    let nine = (0..9).map(|n| format!("{n}")).collect::<Vec<_>>().join(", ");
+    for (auth, expected) in [
+        ("{keys: []}".to_owned(), "auth.audience: the field is missing"),
+        ("{audience: a}".to_owned(), "auth.keys: the field is missing"),
+        ("{audience: a, keys: []}".to_owned(), "auth.keys: 0 keys; list 1 to 8"),
+        (format!("{{audience: a b, keys: [{first}]}}"), "auth.audience: `a b` isn't an audience"),
+        (format!("{{audience: a, keys: [{first}, {first}]}}"), "is listed twice"),
+        (format!("{{audience: a, keys: [{}]}}", first.to_uppercase()), "isn't a key; write the key's 32 bytes"),
+        (format!("{{audience: a, keys: [{}]}}", &first[2..]), "isn't a key"),
+        // A point of order four, and none at all.
+        (format!("{{audience: a, keys: [\"{zeros}\"]}}"), "isn't an Ed25519 public key"),
+        (format!("{{audience: a, keys: [\"02{}\"]}}", &zeros[2..]), "isn't an Ed25519 public key"),
+        (format!("{{audience: a, keys: [{nine}]}}"), "auth.keys[8]"),
+        (format!("{{audience: a, keys: [{first}], algorithm: none}}"), "auth.algorithm: the field isn't known"),
+    ] {
+        let error = Spec::parse(FILE, &with(&auth)).expect_err(&auth).to_string();
+        assert!(error.contains(expected), "{auth}: {error}");
+    }
+}
+
+#[test]
 fn models() {
     let digits = "0011223344556677001122334455667700112233445566770011223344556677";
     let text = EXAMPLE.replace(

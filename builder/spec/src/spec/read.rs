@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::auth;
 use super::model;
 use super::profile::{self, FirmwareFile, not_empty};
 use super::{
@@ -33,6 +34,7 @@ pub(super) fn spec(cursor: &Cursor<'_>, depth: usize, sha256: Sha256) -> Option<
         "network",
         "models",
         "attestation",
+        "auth",
         "profiles",
     ])?;
     let schema = fields.need("schema", schema);
@@ -47,6 +49,7 @@ pub(super) fn spec(cursor: &Cursor<'_>, depth: usize, sha256: Sha256) -> Option<
     let network = fields.need("network", network);
     let models = fields.or("models", Vec::new(), |c| model::list(c, depth));
     let attestation = fields.need("attestation", |c| c.choice(Attestation::WORDS));
+    let auth = fields.may("auth", auth::read);
     let profiles = fields.or("profiles", Vec::new(), |c| c.unique_list(|p| p.id.to_string(), profile::read));
     schema?;
     let spec = Spec {
@@ -62,6 +65,7 @@ pub(super) fn spec(cursor: &Cursor<'_>, depth: usize, sha256: Sha256) -> Option<
         network: network?,
         models: models?,
         attestation: attestation?,
+        auth: auth?,
         profiles: profiles?,
     };
     check_names(&fields, &spec);
