@@ -24,7 +24,8 @@ pub(crate) use measure::{DirectArgs, EventlogArgs, ExplainArgs, Hash, Measure, M
 pub(crate) use pack::PackArgs;
 pub(crate) use page::PageArgs;
 pub(crate) use release::{
-    AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, VerifyReleaseArgs,
+    AddArgs, KeygenArgs, Log, LogArgs, Notice, NoticeArgs, Release, ReleaseArgs, SignArgs, SignedArgs, SigstoreArgs,
+    VerifyReleaseArgs,
 };
 pub(crate) use seed::SeedArgs;
 pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};

@@ -106,9 +106,28 @@ pub(crate) struct VerifyReleaseArgs {
     /// Time to judge at, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX")]
     pub(crate) at: Option<u64>,
+    #[command(flatten)]
+    pub(crate) sigstore: SigstoreArgs,
     /// Print the verdict as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A Sigstore bundle that must hold as well, in programs that were built with `--features sigstore`.
+#[derive(Args, Debug)]
+pub(crate) struct SigstoreArgs {
+    /// A Sigstore bundle (v0.3) with an in-toto statement about the release's pin.json, which must hold as well
+    #[arg(long, value_name = "FILE", requires_all = ["sigstore_root", "sigstore_identity", "sigstore_issuer"])]
+    pub(crate) sigstore: Option<PathBuf>,
+    /// Trusted roots of the Sigstore instance (trusted_root.json); never fetched
+    #[arg(long, value_name = "FILE", requires = "sigstore")]
+    pub(crate) sigstore_root: Option<PathBuf>,
+    /// Who must have signed it: the certificate's subject, exactly
+    #[arg(long, value_name = "NAME", requires = "sigstore")]
+    pub(crate) sigstore_identity: Option<String>,
+    /// Who must have vouched for that identity
+    #[arg(long, value_name = "URL", requires = "sigstore")]
+    pub(crate) sigstore_issuer: Option<String>,
 }
 
 /// Say that a release or key is no longer to be used

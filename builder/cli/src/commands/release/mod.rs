@@ -2,6 +2,7 @@
 
 mod log;
 mod notice;
+mod sigstore;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,12 +117,20 @@ fn add(args: &AddArgs) -> Outcome {
 
 fn verify(args: &VerifyReleaseArgs) -> Outcome {
     let verdict = judged(&args.dir, args.notices.as_deref(), &policy(args)?, moment(args.at)?)?;
+    let bundle = sigstore::judge(&args.dir, &args.sigstore)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&verdict).map_err(Failure::failed)?);
+        let mut document = serde_json::to_value(&verdict).map_err(Failure::failed)?;
+        if let (Some(bundle), Some(members)) = (&bundle, document.as_object_mut()) {
+            members.insert("sigstore".into(), bundle.to_json());
+        }
+        println!("{}", serde_json::to_string_pretty(&document).map_err(Failure::failed)?);
     } else {
+        bundle.iter().for_each(|bundle| println!("{}", bundle.to_text()));
         print!("{}", verdict.to_text());
     }
-    Ok(verdict.exit_code())
+    // The release's own verdict says more; a bundle can only refuse what that accepts.
+    let code = bundle.map_or(DONE, |bundle| bundle.exit_code());
+    Ok(if verdict.exit_code() == DONE { code } else { verdict.exit_code() })
 }
 
 /// The verdict on the release in `dir`, with the notices that stand beside it unless others are given.
