@@ -97,7 +97,7 @@ function showVerdict(verdict, took) {
   byId("verdict").textContent = verdict.accepted ? "Accepted" : `Refused: ${refusals[worst]}`;
   const at = new Date(verdict.at * 1000).toISOString().replace(".000", "");
   byId("summary").textContent =
-    `${count("refused")} checks refuse, ${count("passed")} passed, ${count("not-asked")} had nothing to compare with. ` +
+    `Checks: ${count("refused")} refused, ${count("passed")} passed, ${count("not-asked")} had nothing to compare with. ` +
     `${verdict.tee}, ${verdict.profile ?? "no profile"}, at ${at}, exit code ${verdict.exit_code}, judged in ${Math.ceil(took)} ms.`;
   byId("actions").hidden = false;
   byId("list").replaceChildren(...verdict.checks.map(line));
