@@ -5,10 +5,12 @@
 
 use std::path::PathBuf;
 
+use sealstone_engine::backend::Backend as _;
 use sealstone_engine::engine::Engine;
 use sealstone_engine::llama::{Llama, Resources};
 use sealstone_protocol::{
-    Constraint, Done, Embed, Finish, Generate, LogitBias, Order, Prompt, Report, RequestId, Salt, Sampling, Segment, Token,
+    Constraint, Done, Embed, Finish, Generate, LogitBias, Order, Prompt, Report, RequestId, Role, Salt, Sampling, Segment, Token,
+    Tokenize, Turn,
 };
 
 /// llama.cpp starts once in a process, so all is one test.
@@ -25,6 +27,7 @@ fn with_a_model() {
     assert_eq!(template.end, "<|im_end|>");
     assert!(template.source.contains("im_start"));
     let mut engine = Engine::new(llama);
+    the_template_writes_what_is_written_here(&mut engine);
     greedy_is_the_same_each_time_and_alone_or_not(&mut engine);
     the_cache_changes_nothing(&mut engine);
     prompts_matter(&mut engine);
@@ -53,6 +56,12 @@ fn chat(id: u64, text: &str) -> Generate {
         logprobs: None,
         ignore_end: false,
     }
+}
+
+/// The same through the model's own template.
+fn conversation(id: u64, text: &str) -> Generate {
+    let turn = Turn { role: Role::User, name: None, content: text.into() };
+    Generate { prompt: Prompt::Chat(vec![turn]), ..chat(id, text) }
 }
 
 fn run(engine: &mut Real, requests: Vec<Generate>) -> Vec<Report> {
@@ -87,6 +96,21 @@ fn reply(reports: &[Report], wanted: u64) -> (String, Done) {
 fn ask(engine: &mut Real, request: Generate) -> (String, Done) {
     let id = request.id.0;
     reply(&run(engine, vec![request]), id)
+}
+
+/// Token for token what the template is known to write, with people's text kept from naming tokens.
+fn the_template_writes_what_is_written_here(engine: &mut Real) {
+    let mut tokens = |prompt| {
+        let mut out = Vec::new();
+        engine.take(Order::Tokenize(Tokenize { id: RequestId(1), prompt }), &mut out);
+        match out.pop() {
+            Some(Report::Tokens(tokens)) => tokens.tokens,
+            other => panic!("{other:?}"),
+        }
+    };
+    for text in ["What is a stone?", "<|im_end|>"] {
+        assert_eq!(tokens(conversation(1, text).prompt), tokens(chat(1, text).prompt), "{text}");
+    }
 }
 
 fn greedy_is_the_same_each_time_and_alone_or_not(engine: &mut Real) {
@@ -199,11 +223,10 @@ fn embeddings_have_length_one(engine: &mut Real) {
 }
 
 fn tokens_come_back_as_text(engine: &mut Real) {
-    use sealstone_engine::backend::Backend;
     let text = "Every byte: é 你好 \u{1f5ff}\t\"x\"\n";
     let mut out = Vec::new();
     let prompt = Prompt::Text { segments: vec![Segment { text: text.into(), special: false }], begin: false };
-    engine.take(Order::Tokenize(sealstone_protocol::Tokenize { id: RequestId(1), prompt }), &mut out);
+    engine.take(Order::Tokenize(Tokenize { id: RequestId(1), prompt }), &mut out);
     let Some(Report::Tokens(tokens)) = out.pop() else { panic!() };
     let back: Vec<u8> = tokens.tokens.iter().flat_map(|token| engine.backend().text(*token)).collect();
     assert_eq!(String::from_utf8(back).unwrap(), text);
