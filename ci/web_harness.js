@@ -1,5 +1,5 @@
 // Put into the page by ci/web, behind the page's own script: does what a person does (chooses files, saves the verdict), and
-// writes what came of it into the document. `__CASE__` is replaced by a JSON object: id of an input → base64 of a file or text.
+// writes what came of it into the document. The word in capitals below is replaced by a JSON object: id of an input → base64 of a file or text.
 const given = __CASE__;
 // The load event, at which the browser writes out the document, waits for this frame.
 const frame = document.body.appendChild(document.createElement("iframe"));
@@ -40,6 +40,7 @@ for (const [id, content] of Object.entries(given)) {
 }
 // Empty until the module was compiled and everything that is there has been judged.
 while (document.getElementById("answer").className === "") await wait(5);
+document.body.setAttribute("data-widths", `${document.documentElement.scrollWidth} ${innerWidth}`);
 if (document.getElementById("actions").hidden) {
   done("problem", base64(document.getElementById("summary").textContent));
 } else {

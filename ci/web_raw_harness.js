@@ -1,4 +1,4 @@
-// Behind the module's JavaScript interface, by ci/web: asks about raw evidence. `__CASE__` is replaced by a JSON object: the method
+// Behind the module's JavaScript interface, by ci/web: asks about raw evidence. The word in capitals below is replaced by a JSON object: the method
 // to call and its request.
 const { method, request } = __CASE__;
 const frame = document.body.appendChild(document.createElement("iframe"));

@@ -130,7 +130,7 @@ function line(check) {
   const row = (name, value) => value && details.append(element("dt", {}, name), element("dd", { class: "value" }, value));
   if (check.outcome === "refused") row("expected", check.expected);
   row("found", check.found);
-  if (check.outcome !== "passed" && check.why) details.append(element("dt", {}, "why"), element("dd", {}, check.why));
+  if (check.outcome === "refused" && check.why) details.append(element("dt", {}, "why"), element("dd", {}, check.why));
   return element("li", { class: check.outcome },
     element("span", { class: "word" }, words[check.outcome]), element("code", { class: "id" }, check.id), details);
 }
