@@ -25,5 +25,7 @@ mod tests;
 
 pub use codec::{Decoder, Message, encode};
 pub use error::Error;
-pub use order::{Constraint, Embed, Generate, LogitBias, Order, Prompt, RequestId, Role, Salt, Sampling, Segment, Tokenize, Turn};
+pub use order::{
+    Constraint, Embed, Generate, LogitBias, Order, Prompt, RequestId, Role, Salt, Sampling, Segment, Tokenize, Turn,
+};
 pub use report::{Alternative, Done, Embedding, Facts, Failure, Finish, Logprobs, Report, Token, Tokens, Usage};
