@@ -122,19 +122,47 @@ fn image_and_builder_share_only_the_channel() {
     }
 }
 
+/// With `raw_value` or `arbitrary_precision`, a JSON object with a certain member is read as something else, everywhere in the program:
+/// one crate that turns them on would change what the others verify.
+#[test]
+fn nobody_changes_how_json_is_read() {
+    for manifest in ["/../../Cargo.toml", "/../../image/Cargo.toml"] {
+        let manifest = format!("{}{manifest}", env!("CARGO_MANIFEST_DIR"));
+        for package in packages(&manifest) {
+            for dependency in package["dependencies"].as_array().unwrap().iter().filter(|d| d["name"] == "serde_json") {
+                let features: Vec<&str> = dependency["features"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+                assert!(
+                    features.iter().all(|f| matches!(*f, "std" | "alloc")),
+                    "{}: serde_json with {features:?}",
+                    package["name"]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_module_for_browsers_is_the_verifier_and_nothing_else() {
+    let web = metadata(concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/Cargo.toml"));
+    assert_eq!(web, BTreeMap::from([("sealstone-web".to_string(), BTreeSet::from(["sealstone-verify".to_string()]))]));
+}
+
 /// The workspace's crates, each with what it depends on directly, development dependencies left aside.
 fn metadata(manifest: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let uses = |package: &Value| -> BTreeSet<String> {
+        let dependencies = package["dependencies"].as_array().unwrap();
+        let shipped = dependencies.iter().filter(|d| d["kind"] != "dev");
+        shipped.map(|d| d["name"].as_str().unwrap().to_string()).collect()
+    };
+    packages(manifest).iter().map(|package| (package["name"].as_str().unwrap().to_string(), uses(package))).collect()
+}
+
+fn packages(manifest: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version=1", "--offline", "--manifest-path", manifest])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = document["packages"].as_array().unwrap();
-    let uses = |package: &Value| -> BTreeSet<String> {
-        let dependencies = package["dependencies"].as_array().unwrap();
-        let shipped = dependencies.iter().filter(|d| d["kind"] != "dev");
-        shipped.map(|d| d["name"].as_str().unwrap().to_string()).collect()
-    };
-    packages.iter().map(|package| (package["name"].as_str().unwrap().to_string(), uses(package))).collect()
+    document["packages"].as_array().unwrap().clone()
 }
