@@ -10,8 +10,8 @@
 
 use data_encoding::HEXLOWER;
 use sealstone_evidence::tdx::{Collateral, PckClaims, Quote};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use crate::error::FetchError;
 use crate::files::{Fetched, File};
@@ -37,14 +37,6 @@ struct Output {
     qe_identity_signature: String,
 }
 
-/// A signed document as the service gives it. The text is kept as it stands: it is what is signed.
-#[derive(Deserialize)]
-struct Signed<'a> {
-    #[serde(borrow, alias = "tcbInfo", alias = "enclaveIdentity")]
-    text: &'a RawValue,
-    signature: String,
-}
-
 /// Fetches the collateral for `quote`: always all of it, since the parts must go together.
 ///
 /// # Errors
@@ -55,16 +47,10 @@ pub fn fetch(quote: &Quote, vendors: &Vendors<'_>) -> Result<Fetched, FetchError
     let issuer = issuer(&pck.issuer_common_name())?;
     let fmspc = HEXLOWER.encode(&claims.fmspc);
 
-    let tcb_info = signed(
-        vendors,
-        "TCB info",
-        &format!("/tdx/certification/v4/tcb?fmspc={fmspc}"),
-        "TCB-Info-Issuer-Chain",
-        "platform's fmspc",
-    )?;
-    let enclave = "the quoting enclave's identity";
-    let identity =
-        signed(vendors, enclave, "/tdx/certification/v4/qe/identity", "SGX-Enclave-Identity-Issuer-Chain", "quoting enclave")?;
+    let path = format!("/tdx/certification/v4/tcb?fmspc={fmspc}");
+    let tcb_info = signed(vendors, "TCB info", (&path, "tcbInfo"), "TCB-Info-Issuer-Chain", "platform's fmspc")?;
+    let (what, path) = ("the quoting enclave's identity", "/tdx/certification/v4/qe/identity");
+    let identity = signed(vendors, what, (path, "enclaveIdentity"), "SGX-Enclave-Identity-Issuer-Chain", "quoting enclave")?;
     let request = Request {
         what: "the revocation list of the PCK's issuer",
         url: vendors.intel(&format!("/sgx/certification/v4/pckcrl?ca={issuer}&encoding=der")),
@@ -112,16 +98,55 @@ struct Statement {
 fn signed(
     vendors: &Vendors<'_>,
     what: &'static str,
-    path: &str,
+    (path, member): (&str, &str),
     header: &'static str,
     of: &'static str,
 ) -> Result<Statement, FetchError> {
     let request = Request { what, url: vendors.intel(path), limit: MAX_JSON, header: Some(header), of };
     let document = vendors.get(&request, OPTION)?;
-    let Signed { text, signature } =
-        serde_json::from_slice(&document.bytes).map_err(|error| unusable(&request, error.to_string()))?;
-    let issuers = chain(&request, document.header.as_deref())?;
-    Ok(Statement { text: text.get().to_owned(), signature, issuers })
+    let text = std::str::from_utf8(&document.bytes).map_err(|error| unusable(&request, error.to_string()))?;
+    let parts = parts(text, member);
+    let (text, signature) =
+        parts.ok_or_else(|| unusable(&request, format!("it isn't a JSON object of {member} and signature")))?;
+    Ok(Statement { text: text.to_owned(), signature, issuers: chain(&request, document.header.as_deref())? })
+}
+
+/// The exact text of a member of a JSON object, since that is what is signed, and the signature beside it; there is nothing else.
+fn parts<'a>(text: &'a str, member: &str) -> Option<(&'a str, String)> {
+    let (mut signed, mut signature) = (None, None);
+    let mut rest = blank(text).strip_prefix('{')?;
+    loop {
+        let (key, after) = value::<String>(rest)?;
+        rest = blank(after).strip_prefix(':')?;
+        let (_, after) = value::<IgnoredAny>(rest)?;
+        let raw = blank(rest.strip_suffix(after)?);
+        let place = match key.as_str() {
+            "signature" => &mut signature,
+            key if key == member => &mut signed,
+            _ => return None,
+        };
+        if place.replace(raw).is_some() {
+            return None;
+        }
+        match blank(after).split_at_checked(1)? {
+            (",", more) => rest = more,
+            ("}", end) if blank(end).is_empty() => break,
+            _ => return None,
+        }
+    }
+    Some((signed?, serde_json::from_str(signature?).ok()?))
+}
+
+/// The first value of a JSON text, and what follows it.
+fn value<T: serde::de::DeserializeOwned>(text: &str) -> Option<(T, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    let first = values.next()?.ok()?;
+    Some((first, text.get(values.byte_offset()..)?))
+}
+
+/// The text without the blanks before it (RFC 8259, section 2).
+fn blank(text: &str) -> &str {
+    text.trim_start_matches([' ', '\t', '\n', '\r'])
 }
 
 /// An issuer chain as a header has it: PEM, percent-encoded.
@@ -154,6 +179,36 @@ fn percent_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_signed_is_kept_to_the_byte() {
+        let table: [(&str, Option<(&str, &str)>); 17] = [
+            (r#"{"tcbInfo":{"a":1},"signature":"00"}"#, Some((r#"{"a":1}"#, "00"))),
+            (" {\n\"signature\" : \"00\" ,\t\"tcbInfo\": { \"a\" : [1, 2] } \r\n} \n", Some((r#"{ "a" : [1, 2] }"#, "00"))),
+            (r#"{"tcbInfo":{"}":"\"}"},"signature":"\u0030"}"#, Some((r#"{"}":"\"}"}"#, "0"))),
+            (r#"{"tcbInfo":1.50,"signature":""}"#, Some(("1.50", ""))),
+            (r#"{"tcbInfo":{},"signature":"00","tcbInfo":{}}"#, None),
+            (r#"{"tcbInfo":{},"signature":"00","signature":"00"}"#, None),
+            (r#"{"tcbInfo":{},"signature":"00","more":1}"#, None),
+            (r#"{"tcbInfo":{},"signature":0}"#, None),
+            (r#"{"tcbInfo":{}}"#, None),
+            (r#"{"enclaveIdentity":{},"signature":"00"}"#, None),
+            (r#"{"tcbInfo":{},"signature":"00"}x"#, None),
+            (r#"{"tcbInfo":{},"signature":"00""#, None),
+            (r#"{"tcbInfo":{},"signature":"00",}"#, None),
+            (r#"{"tcbInfo":{} "signature":"00"}"#, None),
+            (r#"[{"tcbInfo":{},"signature":"00"}]"#, None),
+            ("{}", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            let found = parts(text, "tcbInfo");
+            assert_eq!(found.as_ref().map(|(raw, signature)| (*raw, signature.as_str())), expected, "{text}");
+        }
+        // Brackets to any depth are only passed over.
+        let deep = format!("{{\"tcbInfo\":{}{},\"signature\":\"\"}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(parts(&deep, "tcbInfo").map(|(raw, _)| raw.len()), Some(200_000));
+    }
 
     #[test]
     fn percent_encoding() {

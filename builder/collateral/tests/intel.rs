@@ -121,7 +121,13 @@ fn what_a_service_does_and_what_comes_of_it() {
             "the other statement",
             TCB,
             |r| with("TCB-Info-Issuer-Chain", r.text("tcb_info_issuer_chain"), r.signed("enclaveIdentity", "qe_identity")),
-            "collateral",
+            "isn't a JSON object of tcbInfo and signature",
+        ),
+        (
+            "the other statement under this one's name",
+            TCB,
+            |r| with("TCB-Info-Issuer-Chain", r.text("tcb_info_issuer_chain"), r.signed("tcbInfo", "qe_identity")),
+            "tcb_info: missing field",
         ),
         (
             "a chain without a root",

@@ -45,7 +45,9 @@ fuzz_target!(|data: &[u8]| {
     if evidence.len() == REPORT_LENGTH
         && let Ok(report) = Report::parse(evidence)
     {
-        for file in amd::fetch(&report, &amd::Have::default(), Some(Product::Milan), &vendors).map(|f| f.files).unwrap_or_default() {
+        for file in
+            amd::fetch(&report, &amd::Have::default(), Some(Product::Milan), &vendors).map(|f| f.files).unwrap_or_default()
+        {
             match file.name {
                 "crl.der" => drop(RevocationList::from_der("list", &file.bytes).expect("it was read before")),
                 _ => drop(Certificate::list_from_pem("certificates", &file.bytes).expect("it was read before")),

@@ -192,3 +192,17 @@ fn every_level_of_the_report_is_compared_with_its_own_in_the_certificate() {
         }
     }
 }
+
+/// Each extension is compared with all others: there must be a bound, and what is too much is said.
+#[test]
+fn a_certificate_has_as_many_extensions_as_anybody_needs() {
+    let key = Issuer::Rsa(&keys()[1]);
+    let with = |count: usize| {
+        let mut made = vcek(Product::Genoa);
+        let oids = (0..count - made.extensions.len()).map(|number| &*Box::leak(format!("1.2.3.{number}").into_boxed_str()));
+        made.extensions.extend(oids.map(|oid| (oid, false, vec![5, 0])).collect::<Vec<_>>());
+        Certificate::from_der("made here", &made.der(key))
+    };
+    assert!(with(64).is_ok());
+    assert!(with(65).unwrap_err().to_string().contains("65 extensions"));
+}

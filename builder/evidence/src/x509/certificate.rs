@@ -14,6 +14,10 @@ use super::key::{KeyError, PublicKey, Scheme, SignatureError};
 /// Certificates in one PEM text at most. Chains have three; the bound keeps hostile input cheap.
 const MAX_CHAIN: usize = 8;
 
+/// Extensions of one certificate at most. The vendors' have about twenty. Each is compared with all others: without the bound
+/// the work grows with the square of a hostile certificate's length.
+const MAX_EXTENSIONS: usize = 64;
+
 /// A parsed X.509 version 3 certificate whose signature hasn't been looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -238,8 +242,11 @@ pub(super) fn signed_part(what: &'static str, der: &[u8]) -> Result<Range<usize>
     read().map_err(|e| CertificateError::Der { what, why: e.to_string() })
 }
 
-/// No extension twice; none that is critical and unknown.
+/// No extension twice; none that is critical and unknown; no more than [`MAX_EXTENSIONS`].
 pub(super) fn check_extensions(list: &[x509_cert::ext::Extension], known: &[ObjectIdentifier]) -> Result<(), String> {
+    if list.len() > MAX_EXTENSIONS {
+        return Err(format!("it has {} extensions, the most is {MAX_EXTENSIONS}", list.len()));
+    }
     for (index, extension) in list.iter().enumerate() {
         if list.iter().take(index).any(|earlier| earlier.extn_id == extension.extn_id) {
             return Err(format!("extension {} stands there twice", extension.extn_id));
