@@ -30,7 +30,7 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "DIR", default_value = "collateral")]
     pub(crate) out: PathBuf,
     /// Fetch what the machine sent along, too: it may be out of date
-    #[arg(long, requires = "evidence")]
+    #[arg(long, conflicts_with_all = ["report", "quote"])]
     pub(crate) renew: bool,
     /// SEV-SNP: generation of the processor, for reports of version 2, which don't say it
     #[arg(long, value_name = "NAME", conflicts_with = "quote")]
