@@ -40,5 +40,5 @@ fn only_dev_dependencies_turn_the_tests_roots_on() {
             assert!(declared || section == "[dev-dependencies]", "{}: {section}: {line}", path.display());
         }
     }
-    assert_eq!(uses, 2, "its declaration, and this crate's tests");
+    assert_eq!(uses, 3, "its declaration, this crate's tests, and the client's");
 }
