@@ -107,7 +107,7 @@ fn evidence_is_bound_to_the_session() {
         let address = start(tee, kind);
         let error = sealstone_client::run(async move { client(address, pin(), ANY_TPM).connect().await.err().unwrap() }).unwrap();
         let verdict = error.verdict().unwrap_or_else(|| panic!("{error}"));
-        let outcome = |id: &str| verdict.checks().iter().find(|check| check.id == id).map(|check| check.outcome.clone());
+        let outcome = |id: &str| verdict.checks().iter().find(|check| check.id == id).map(|check| check.outcome);
         assert_eq!(outcome("binding"), Some(Outcome::Passed), "{}", verdict.to_text());
         assert!(!verdict.is_accepted());
     }
