@@ -9,6 +9,8 @@ use sealstone_verify::{Binding, Document, Evidence, Outcome, Pin, Policy, Refusa
 
 const PIN: &[u8] = include_bytes!("data/pin.json");
 const EVIDENCE: &[u8] = include_bytes!("data/evidence.json");
+/// The machine's own key by name. Where any key will do, so will one whose attributes were changed on the way.
+const THIS_TPM: &[u8] = b"schema: sealstone/policy/v1\ntpm: {attestation_keys: ['000ba1e13b9113bf158f4f306f41a6af7f1940801edce379d37f54f955fba8ab1522']}\n";
 const SOFTWARE_TPM: &[u8] = b"schema: sealstone/policy/v1\ntpm: {allow_unendorsed_key: true}\n";
 
 fn at() -> Time {
@@ -28,6 +30,7 @@ fn the_machine_runs_the_pinned_image() {
     assert_eq!(verdict.profile(), Some("tpm-qemu-7.2-ovmf-2022.11-disk"));
     assert_eq!((pin.image(), evidence.tee()), (("inference", "0.1.0"), "tpm2"));
     assert!(verdict.checks().any(|check| check.id == "pin.pcr4" && check.outcome == Outcome::Passed));
+    assert!(verify(&pin, &evidence, &Policy::parse(THIS_TPM).unwrap(), &nonce(), at()).is_accepted());
 }
 
 #[test]
@@ -110,7 +113,7 @@ proptest! {
         damaged[at_byte] ^= flip;
         let pin = Pin::parse(PIN).unwrap();
         if let Ok(evidence) = Evidence::parse(&damaged) {
-            let verdict = verify(&pin, &evidence, &Policy::parse(SOFTWARE_TPM).unwrap(), &nonce(), at());
+            let verdict = verify(&pin, &evidence, &Policy::parse(THIS_TPM).unwrap(), &nonce(), at());
             prop_assert!(!verdict.is_accepted(), "byte {at_byte} ^ {flip:#04x}");
         }
     }
