@@ -61,7 +61,8 @@ fn of_a_built_image() {
     let changed = with_payload(&kernel, &vmlinux);
 
     let symbols = Symbols::parse(&map);
-    let found = places(&kernel, &changed, [Some(&symbols), Some(&symbols)]);
+    // Of a release nobody has the symbols; those of the kernel that was built again do.
+    let found = places(&kernel, &changed, [None, Some(&symbols)]);
     let named: Vec<&str> = found.iter().map(|place| place.place.as_str()).collect();
     assert!(
         matches!(&named[..], [one] if one.starts_with("vmlinux: ELF section .text, bytes ") && one.ends_with("(in do_exit)")),

@@ -170,9 +170,11 @@ impl Found<'_> {
 }
 
 impl Found<'_> {
-    /// The name of the function or object that a byte belongs to, if the first kernel's symbols say so.
+    /// The name of the function or object that a byte belongs to, if symbols say so: the first kernel's, or else the second's, which
+    /// are the same as far as both kernels are.
     fn symbol(&self, address: Option<u64>, offset: usize) -> String {
-        let [Some(symbols), _] = self.symbols else { return String::new() };
+        let [first, second] = self.symbols;
+        let Some(symbols) = first.or(second) else { return String::new() };
         let at = address.and_then(|address| address.checked_add(u64::try_from(offset).ok()?));
         at.and_then(|at| symbols.at(at)).map(|name| format!(" (in {name})")).unwrap_or_default()
     }
