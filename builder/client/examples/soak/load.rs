@@ -102,7 +102,7 @@ async fn loaded(daemon: &Arc<Daemon>, plan: Plan, tally: &Shared) -> Vec<Session
     let opening: Vec<_> = (0..plan.sessions)
         .map(|n| {
             let (daemon, room) = (Arc::clone(daemon), Arc::clone(&room));
-            tokio::spawn(async move { open(&daemon, &room, n % 2 == 0).await })
+            tokio::spawn(async move { open(&daemon, &room, n & 1 == 0).await })
         })
         .collect();
     let mut sessions = Vec::new();
@@ -172,7 +172,7 @@ impl Asker {
             let kind = match kind(random % 100) {
                 _ if is_burst => Kind::Burst,
                 // The front answers before it has read all, and closes: over HTTP/1.1 a client that only writes doesn't see that.
-                Kind::TooLarge if self.n % 2 == 1 => Kind::BadJson,
+                Kind::TooLarge if self.n & 1 == 1 => Kind::BadJson,
                 kind => kind,
             };
             let speed = if is_burst { SLOW } else { "quick" };
@@ -182,10 +182,10 @@ impl Asker {
             let result = session.ask(kind, &marker, &filler).await;
             self.tally.lock().unwrap().take(kind, result, began.elapsed());
             // HTTP/1.1 has no way to cancel but to go.
-            let has_gone = kind == Kind::Cancel && self.n % 2 == 1;
+            let has_gone = kind == Kind::Cancel && self.n & 1 == 1;
             if has_gone || !session.is_open() {
                 drop(session);
-                session = open(&self.daemon, &self.room, self.n % 2 == 0).await;
+                session = open(&self.daemon, &self.room, self.n & 1 == 0).await;
                 self.tally.lock().unwrap().reopened += 1;
             }
             // Behind its time, it doesn't try to catch up.
