@@ -78,7 +78,7 @@ fn print(args: &FetchArgs, fetched: &Fetched) -> Result<(), Failure> {
         eprintln!("nothing is missing");
     }
     for (path, file) in paths.iter().zip(&fetched.files) {
-        emit(&path.display().to_string())?;
+        emit(path.display().to_string())?;
         eprintln!("  for `sealstone verify {} {}`", file.options, path.display());
     }
     Ok(())

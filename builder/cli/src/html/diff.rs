@@ -60,9 +60,9 @@ fn files(out: &mut String, report: &Report) {
         };
         // What follows from another file, and documents, are folded.
         let open = if because.is_empty() && !artefact.document { " open" } else { "" };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details{open}><summary><b>{}</b>{note}<br><code>{}</code><br><code>{}</code></summary>\n",
+            "<details{open}><summary><b>{}</b>{note}<br><code>{}</code><br><code>{}</code></summary>",
             escape(&artefact.name),
             value(artefact.before.as_deref()),
             value(artefact.after.as_deref()),

@@ -46,8 +46,10 @@ fn header(reader: &mut impl Read) -> Result<(Vec<u8>, u64), UnpackError> {
     }
     let name = name.trim_ascii_end();
     let name = name.strip_suffix(b"/").unwrap_or(name);
-    let size =
-        std::str::from_utf8(size.trim_ascii()).ok().filter(|s| s.bytes().all(|b| b.is_ascii_digit())).and_then(|s| s.parse().ok());
+    let size = std::str::from_utf8(size.trim_ascii())
+        .ok()
+        .filter(|s| s.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|s| s.parse().ok());
     let size = size.ok_or_else(|| UnpackError::NotADeb("a member's size isn't a number".into()))?;
     Ok((name.to_vec(), size))
 }
