@@ -155,7 +155,8 @@ pub(crate) struct LockArgs {
 
 /// Boot a built image in QEMU, with the pinned tools and a software TPM
 ///
-/// There is no confidential hardware in it: this shows that the image works and what a TPM would measure.
+/// There is no confidential hardware in it: this shows that the image works and what a TPM would measure. SIGINT (Ctrl-C) or SIGTERM
+/// presses the machine's power button, at which the image finishes the requests that run; a second one ends the machine at once.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// Folder that `sealstone build` made

@@ -41,11 +41,21 @@ pub enum ChatError {
     NoModel,
 }
 
+/// How the image is to choose its words. What isn't given is the image's own choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Choosing {
+    /// 0 takes the likeliest token each time; the image refuses what is above 2.
+    pub temperature: Option<f32>,
+    /// The same question with the same seed gets the same answer, as long as the image's arithmetic is the same.
+    pub seed: Option<u32>,
+}
+
 /// A conversation, which the image is told anew with each question: it keeps nothing.
 #[derive(Debug)]
 pub struct Conversation<'a> {
     sessions: &'a Sessions,
     model: String,
+    choosing: Choosing,
     messages: Vec<Value>,
 }
 
@@ -59,7 +69,13 @@ impl<'a> Conversation<'a> {
             Some(model) => model,
             None => first_model(sessions).await?,
         };
-        Ok(Self { sessions, model, messages: Vec::new() })
+        Ok(Self { sessions, model, choosing: Choosing::default(), messages: Vec::new() })
+    }
+
+    /// With another way to choose, from the next question on.
+    #[must_use]
+    pub fn choosing(self, choosing: Choosing) -> Self {
+        Self { choosing, ..self }
     }
 
     /// The model's name.
@@ -86,9 +102,19 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    fn request(&self) -> Value {
+        let mut request = json!({"model": self.model, "messages": self.messages, "stream": true});
+        if let Some(temperature) = self.choosing.temperature {
+            request["temperature"] = temperature.into();
+        }
+        if let Some(seed) = self.choosing.seed {
+            request["seed"] = seed.into();
+        }
+        request
+    }
+
     async fn answer(&self, piece: &mut impl FnMut(&str)) -> Result<String, ChatError> {
-        let body = json!({"model": self.model, "messages": self.messages, "stream": true}).to_string();
-        let response = send(self.sessions, Method::POST, "/v1/chat/completions", body).await?;
+        let response = send(self.sessions, Method::POST, "/v1/chat/completions", self.request().to_string()).await?;
         let mut body = response.into_body();
         let (mut events, mut answer) = (Events::default(), String::new());
         while let Some(frame) = body.frame().await {

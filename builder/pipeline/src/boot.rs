@@ -5,6 +5,8 @@
 //! disk is handed over read-only and the firmware's variables are a fresh copy, so that no boot can change what the next
 //! one measures. TCG emulates the processor: slower than KVM, and the same on every host.
 
+mod button;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -18,6 +20,7 @@ use sealstone_inputs::{Scratch, Store};
 use sealstone_sandbox::{HostCommand, HostRunning, Invocation, Mount, Network, Running, Stdio, Variation, Work};
 
 use crate::error::{IoContext, PipelineError};
+use button::Button;
 
 /// The spec's name for the root that holds QEMU, swtpm and OVMF.
 pub const RUN_ROOT: &str = "run";
@@ -26,6 +29,13 @@ pub const RUN_ROOT: &str = "run";
 const READY: &str = "sealstone: ready";
 /// How init begins its last line before it powers off.
 const FATAL: &str = "sealstone: fatal";
+
+/// How long an image may take to switch off: longer than init gives the requests that run (`image/init/src/front.rs`).
+const FAREWELL: Duration = Duration::from_secs(70);
+/// Between two presses of the power button: one that firmware or a starting kernel was given is lost.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Between two looks at whether the machine is to end.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Starts the software TPM, then becomes QEMU, whose arguments it gets.
 const SCRIPT: &str = "\
@@ -97,6 +107,7 @@ pub struct Booted {
     /// QEMU comes last.
     processes: Vec<Process>,
     lines: mpsc::Receiver<String>,
+    button: Button,
     _scratch: Scratch,
 }
 
@@ -135,6 +146,7 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
     for made in [&work, &out] {
         fs::create_dir(made).doing("creating", made)?;
     }
+    let button = Button::of(&work)?;
     let cmdline = dir.join("cmdline");
     let cmdline = fs::read_to_string(&cmdline).doing("reading", &cmdline)?;
     let image = dir.canonicalize().doing("finding", dir)?;
@@ -159,7 +171,7 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
     for process in processes.iter_mut().skip(listened) {
         process.forward(&sender);
     }
-    Ok(Booted { processes, lines, _scratch: scratch })
+    Ok(Booted { processes, lines, button, _scratch: scratch })
 }
 
 /// The pinned QEMU with its TPM, in one sandbox.
@@ -246,11 +258,39 @@ impl Process {
 
 impl Booted {
     /// Shows each line of the console to `show` until the machine ends.
-    pub fn follow(mut self, show: &mut dyn FnMut(&str)) -> Result<(), PipelineError> {
-        for line in &self.lines {
-            show(&line);
+    ///
+    /// The first word from `end` presses the machine's power button, at which the image finishes the requests that run; the second ends the
+    /// machine.
+    ///
+    /// # Errors
+    /// [`PipelineError::Boot`] if the machine had to be ended, because of a second word or because it did not switch off in time.
+    pub fn follow(mut self, end: &mpsc::Receiver<()>, show: &mut dyn FnMut(&str)) -> Result<(), PipelineError> {
+        let ended = |why: String| Err(PipelineError::Boot(format!("the machine was ended, {why}")));
+        let mut asked: Option<Instant> = None;
+        let mut presses = 0;
+        loop {
+            match self.lines.recv_timeout(LOOK) {
+                Ok(line) => show(&line),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.processes.pop().map_or(Ok(()), Process::wait),
+            }
+            match (end.try_recv(), asked) {
+                (Ok(()), Some(_)) => return ended("as asked a second time".into()),
+                (Ok(()), None) => asked = Some(Instant::now()),
+                (Err(_), _) => {}
+            }
+            let Some(since) = asked else { continue };
+            if since.elapsed() >= FAREWELL {
+                return ended(format!("because it did not switch off within {} s of its power button", FAREWELL.as_secs()));
+            }
+            if since.elapsed() >= AGAIN * presses {
+                presses += 1;
+                // Also refused by a QEMU that has just ended by itself, which the next look finds.
+                if let Err(error) = self.button.press() {
+                    show(&format!("sealstone: {error}"));
+                }
+            }
         }
-        self.processes.pop().map_or(Ok(()), Process::wait)
     }
 
     /// Waits until the daemon says that it is ready, showing the console meanwhile.
@@ -297,6 +337,7 @@ fn arguments(machine: &Machine, accel: &str, cmdline: &str, places: &Places) -> 
     option("drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={}", file(&places.firmware)));
     option("drive", format!("if=pflash,unit=1,format=raw,file={}", file(&places.work.join("vars.fd"))));
     option("chardev", format!("socket,id=t,path={}", file(&places.work.join("tpm/sock"))));
+    option("qmp", format!("unix:{},server=on,wait=off", file(&places.work.join(button::SOCKET))));
     option("m", machine.memory.to_string());
     option("netdev", format!("user,id=n,hostfwd=tcp:127.0.0.1:{}-:{}", machine.port, machine.guest_port));
     // Without an option ROM: firmware would measure it, and nothing boots from the network.

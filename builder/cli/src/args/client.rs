@@ -30,6 +30,20 @@ pub(crate) struct ChatArgs {
     /// Model to ask [default: the first that the image names]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// How freely words are chosen: 0 takes the likeliest each time, 2 is the most [default: the image's]
+    #[arg(long, value_name = "NUMBER", value_parser = temperature)]
+    pub(crate) temperature: Option<f32>,
+    /// What the choice starts from: the same question with the same seed gets the same answer [default: another each time]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u32>,
+}
+
+/// What the image would refuse is refused before it is asked.
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
+        _ => Err("not a number from 0 to 2".to_owned()),
+    }
 }
 
 /// Let any OpenAI SDK talk to an attested image, through a server on loopback

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
-use sealstone_client::chat::{ChatError, Conversation};
+use sealstone_client::chat::{ChatError, Choosing, Conversation};
 use sealstone_client::{ClientError, Sessions};
 
 use super::client;
@@ -21,7 +21,7 @@ async fn talk(args: &ChatArgs, sessions: &Sessions) -> Outcome {
         Err(error) => return refused(error),
     }
     let mut conversation = match Conversation::open(sessions, args.model.clone()).await {
-        Ok(conversation) => conversation,
+        Ok(conversation) => conversation.choosing(Choosing { temperature: args.temperature, seed: args.seed }),
         Err(error) => return failed(error),
     };
     if !std::io::stdin().is_terminal() {

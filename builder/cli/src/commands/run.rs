@@ -1,6 +1,10 @@
 //! `sealstone run`
 
+use std::sync::mpsc;
 use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use sealstone_pipeline::boot::{self, Machine, Qemu, RUN_ROOT, Way};
 use sealstone_pipeline::build;
@@ -46,7 +50,24 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
         }
         println!("ready after {:.1} s ({way})", ready.seconds);
     } else {
-        booted.follow(&mut |line| println!("{line}"))?;
+        booted.follow(&asked_to_end()?, &mut |line| println!("{line}"))?;
     }
     Ok(DONE)
+}
+
+/// A word for each SIGINT and SIGTERM from now on.
+fn asked_to_end() -> std::io::Result<mpsc::Receiver<()>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (number, _) in signals.forever().enumerate() {
+            if number == 0 {
+                eprintln!("sealstone: asking the image to switch off; once more ends the machine at once");
+            }
+            if sender.send(()).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(receiver)
 }
