@@ -30,6 +30,9 @@ pub enum Event {
     AcceptFailed(i32),
     /// The TPM gave a client no quote. Later ones may succeed.
     QuoteFailed(TpmError),
+    /// The TPM has an endorsement key's certificate that can't be read, or did not do its part for a client. Evidence isn't
+    /// touched by it.
+    EndorsementFailed(TpmError),
     /// The processor gave a client no report. Later ones may succeed.
     ReportFailed(ReportError),
     /// Something about a model's engine.
@@ -124,6 +127,7 @@ impl fmt::Display for Event {
             }
             Event::AcceptFailed(errno) => write!(f, "accept failed, errno {errno}"),
             Event::QuoteFailed(error) => write!(f, "no quote: {error}"),
+            Event::EndorsementFailed(error) => write!(f, "no endorsement: {error}"),
             Event::ReportFailed(error) => write!(f, "no report: {error}"),
             Event::Engine { model, event } => {
                 let event = match event {

@@ -1,4 +1,6 @@
-//! What is answered: a request in, a response out. Only a quote of the TPM takes more than memory.
+//! What is answered: a request in, a response out. Only what the TPM or processor has to do takes more than memory.
+
+mod endorsement;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -165,7 +167,7 @@ impl Front {
         match quotes.document(Challenge::Nonce(nonce)).await {
             Ok(document) => json(StatusCode::OK, document),
             Err(QuoteError::Busy) => busy(),
-            Err(QuoteError::Failed) => problem(StatusCode::SERVICE_UNAVAILABLE, self.failure()),
+            Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, self.failure()),
         }
     }
 
@@ -211,6 +213,10 @@ impl Answer for Front {
         if let Inside::Channel(session) = inside {
             if let Some(said) = self.refusal(&head).or_else(|| self.metrics_by_token(&head)) {
                 return said.map(BodyExt::boxed_unsync);
+            }
+            if endorsement::is_asked_for(&head) {
+                let endorser = self.quotes.as_ref().and_then(Quotes::endorser);
+                return endorsement::answer(endorser, &head, body).await.map(BodyExt::boxed_unsync);
             }
             if let Some(api) = &self.api {
                 if let Some(response) = api.answer(&head, body, session).await {
@@ -304,9 +310,10 @@ pub(crate) fn draining() -> Response<Full<Bytes>> {
     response
 }
 
-/// Whether a request is for one of the paths that are the same in the open: answered to everybody, and to the very end.
+/// Whether a request is for one of the paths that are the same in the open, or by which a client judges the machine: answered to everybody,
+/// and to the very end.
 fn is_about_the_machine(head: &Parts) -> bool {
-    ["/healthz", "/v1/attested-config", EVIDENCE_PATH, METRICS_PATH].contains(&head.uri.path())
+    endorsement::is_asked_for(head) || ["/healthz", "/v1/attested-config", EVIDENCE_PATH, METRICS_PATH].contains(&head.uri.path())
 }
 
 pub(crate) fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {

@@ -1,6 +1,7 @@
-//! A TPM 2.0, as far as a quote needs it: an attestation key made at boot, the PCR banks, and the quote itself.
+//! A TPM 2.0, as far as evidence needs it: an attestation key made at boot, the PCR banks, the quote itself, and what shows
+//! that the key is in the same TPM as a certified endorsement key.
 //!
-//! Commands are marshalled by hand. There are three, their shapes are fixed, and the usual library (tpm2-tss) is more C
+//! Commands are marshalled by hand. There are nine, their shapes are fixed, and the usual library (tpm2-tss) is more C
 //! code than everything else in the image. Source: TCG, Trusted Platform Module Library, Family 2.0, Level 00,
 //! Revision 1.59, Part 2 (structures) and Part 3 (commands).
 //!
@@ -8,10 +9,12 @@
 //! the quote must be the one that was asked for. Whether it is genuine is the client's to find out.
 //!
 //! - [`Tpm`]: the commands; [`Transport`]: how they travel
+//! - [`EndorsementCertificate`], [`Credential`]: the endorsement key
 //! - [`Device`]: the kernel's TPM device
 
 mod commands;
 mod device;
+mod endorsement;
 mod structures;
 #[cfg(test)]
 mod tests;
@@ -22,6 +25,7 @@ use std::io;
 
 pub use commands::{AttestationKey, Quote, Tpm};
 pub use device::Device;
+pub use endorsement::{Credential, EndorsementCertificate, EndorsementKey};
 pub use structures::Bank;
 
 /// The longest answer that is looked at: the buffer of the kernel's TPM devices (`TPM_BUFSIZE`).
@@ -33,7 +37,7 @@ pub trait Transport: Send {
     fn transact(&mut self, command: &[u8]) -> impl Future<Output = io::Result<Vec<u8>>> + Send;
 }
 
-/// Why the TPM gave no quote. None of it holds bytes of a request, so it may be said on the console.
+/// Why the TPM didn't do what it was asked for. None of it holds bytes of a request, so it may be said on the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TpmError {

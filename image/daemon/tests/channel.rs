@@ -34,7 +34,7 @@ use sealstone_daemon::front::{Answer, Body, Front};
 use sealstone_daemon::life::Life;
 use sealstone_daemon::server;
 use tokio::time::Sleep;
-use tpm::FakeTpm;
+use tpm::{Endorsement, FakeTpm};
 
 const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
@@ -238,6 +238,77 @@ fn what_is_for_inside_is_not_in_the_open() {
     let mut session = Peer::session(front.address, 1);
     session.say(b"GET /v1/channel HTTP/1.1\r\nhost: x\r\n\r\n");
     assert!(session.until("\r\n\r\n").starts_with("HTTP/1.1 404 "), "no channel in the channel");
+}
+
+/// Asks in a session; status line and headers, and the body.
+fn ask(session: &mut peer::Session, request: &[u8]) -> (String, Vec<u8>) {
+    session.say(request);
+    let mut reply = session.record().unwrap().0;
+    let end = reply.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8(reply[..end].to_vec()).unwrap();
+    let length: usize = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+    while reply.len() < end + length {
+        reply.extend(session.record().unwrap().0);
+    }
+    (head, reply.split_off(end))
+}
+
+fn post(body: &[u8]) -> Vec<u8> {
+    let head = format!("POST /v1/tpm/activate HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+const GET_ENDORSEMENT: &[u8] = b"GET /v1/tpm/endorsement HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[test]
+fn the_endorsement_key_is_for_sessions() {
+    let certificate = [vec![0x30, 0x82, 1, 0], vec![0x5a; 256]].concat();
+    let good = [&[0, 2, 1, 1, 0, 3, 2, 2, 2][..]].concat();
+    let (kept, expected) = (certificate.clone(), good.clone());
+    let activate = Box::new(move |credential: &[u8]| (credential == expected).then(|| vec![0x5e; 32]));
+    let tpm = FakeTpm { endorsement: Some(Endorsement { certificate, activate }), ..quick() };
+    let front = start(LIMITS, tpm);
+    let mut session = Peer::session(front.address, 1);
+    let (head, body) = ask(&mut session, GET_ENDORSEMENT);
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("application/pkix-cert") && head.contains("no-store"), "{head}");
+    assert_eq!(body, kept);
+    for _ in 0..3 {
+        let (head, body) = ask(&mut session, &post(&good));
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("application/octet-stream"), "{head}");
+        assert_eq!(body, [0x5e; 32]);
+    }
+    let long = [&[0, 132][..], &[1; 132], &[1, 0], &[2; 257]].concat();
+    let table: &[(&[u8], &str, &str)] = &[
+        (&post(&[0, 2, 1, 0, 0, 3, 2, 2, 2]), "400", "credential_refused"),
+        (&post(b""), "400", "invalid_credential"),
+        (&post(&good[..8]), "400", "invalid_credential"),
+        (b"POST /v1/tpm/endorsement HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", "405", "method_not_allowed"),
+        (b"GET /v1/tpm/activate HTTP/1.1\r\nhost: x\r\n\r\n", "405", "method_not_allowed"),
+        (b"GET /v1/tpm/endorsement?a HTTP/1.1\r\nhost: x\r\n\r\n", "404", "not_found"),
+        // A body that isn't read to its end closes the connection, so it comes last.
+        (&post(&long), "400", "invalid_credential"),
+    ];
+    for (request, status, code) in table {
+        let (head, body) = ask(&mut session, request);
+        let body = String::from_utf8(body).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && body.contains(code), "{code}: {head} {body}");
+    }
+    // In the open there is no such path.
+    for request in [GET_ENDORSEMENT, &post(&good)] {
+        let mut stream = std::net::TcpStream::connect(front.address).unwrap();
+        stream.write_all(request).unwrap();
+        assert!(peer::head(&mut stream).starts_with("HTTP/1.1 404 "));
+    }
+}
+
+#[test]
+fn a_machine_without_an_endorsement_key_says_so() {
+    let front = start(LIMITS, quick());
+    let mut session = Peer::session(front.address, 1);
+    for request in [GET_ENDORSEMENT, &post(&[0, 1, 1, 0, 1, 1])] {
+        let (head, body) = ask(&mut session, request);
+        assert!(head.starts_with("HTTP/1.1 404 ") && String::from_utf8(body).unwrap().contains("no_endorsement"), "{head}");
+    }
 }
 
 #[test]

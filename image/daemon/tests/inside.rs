@@ -129,6 +129,8 @@ fn the_api_is_for_tokens_and_the_machines_state_for_everybody() {
     for path in ["/healthz", "/v1/attested-config", "/metrics"] {
         assert!(ask(&mut session, "GET", path, None).starts_with("HTTP/1.1 200 "), "{path}");
     }
+    // A client judges the machine before it shows it a token.
+    assert!(ask(&mut session, "GET", "/v1/tpm/endorsement", None).contains("no_endorsement"));
     // A token opens nothing outside of the channel.
     assert!(ask_in_the_open(address, "/v1/models", &good).starts_with("HTTP/1.1 404 "));
 }

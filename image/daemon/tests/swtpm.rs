@@ -1,14 +1,18 @@
 //! Evidence from a TPM that somebody else wrote: `swtpm`, on a socket of its own, behind the front's HTTP.
 //!
-//! The signature is checked with `openssl`. Where either program is missing, the test says so and passes.
+//! The signature is checked with `openssl`, and credentials are made with `tpm2_makecredential`. Where a program is missing, the test says
+//! so and passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::io::{self, Read, Write};
+#[path = "support/swtpm.rs"]
+#[allow(unreachable_pub, dead_code)]
+mod support;
+
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -17,72 +21,11 @@ use sealstone_daemon::evidence::Kind;
 use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::Front;
 use sealstone_daemon::server::{self, Limits};
-use sealstone_daemon::tpm::{MAX_RESPONSE, Transport};
+use sealstone_daemon::tpm::{Credential, Tpm, Transport};
+use support::{Socket, Swtpm, public_area, write_nv};
 
 const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 const EVENT_LOG: &[u8] = b"what the firmware measured";
-
-/// A started `swtpm`, and a folder for it; both end with the value.
-struct Swtpm {
-    process: Child,
-    folder: PathBuf,
-}
-
-impl Swtpm {
-    /// `None` where there is no `swtpm`.
-    fn start(test: &str) -> Option<Swtpm> {
-        let folder = std::env::temp_dir().join(format!("sealstone-swtpm-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let server = format!("type=unixio,path={}", folder.join("sock").display());
-        let state = format!("dir={}", folder.display());
-        let process = Command::new("swtpm")
-            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--server", &server, "--tpmstate", &state])
-            .stdout(Stdio::null())
-            .spawn();
-        match process {
-            Ok(process) => Some(Swtpm { process, folder }),
-            Err(error) => {
-                println!("SKIPPED {test}: swtpm: {error}");
-                std::fs::remove_dir_all(&folder).unwrap();
-                None
-            }
-        }
-    }
-
-    fn connect(&self) -> Socket {
-        for _ in 0..200 {
-            if let Ok(stream) = UnixStream::connect(self.folder.join("sock")) {
-                return Socket(stream);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("swtpm doesn't listen");
-    }
-}
-
-impl Drop for Swtpm {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Raw commands and answers, as `swtpm` speaks them on its data channel. Blocking, which in a test is no harm.
-struct Socket(UnixStream);
-
-impl Transport for Socket {
-    async fn transact(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.write_all(command)?;
-        let mut answer = vec![0; 6];
-        self.0.read_exact(&mut answer)?;
-        let size = u32::from_be_bytes(answer[2..6].try_into().unwrap()) as usize;
-        assert!(size <= MAX_RESPONSE);
-        answer.resize(size, 0);
-        self.0.read_exact(&mut answer[6..])?;
-        Ok(answer)
-    }
-}
 
 /// TPM2_PCR_Extend of PCR 9 in both banks.
 async fn extend(socket: &mut Socket, sha256: &[u8; 32], sha384: &[u8; 48]) {
@@ -281,4 +224,62 @@ fn a_dead_tpm_is_said_to_be_dead() {
     drop(swtpm);
     let (head, body) = ask(address, &"7".repeat(64));
     assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("tpm_failed"), "{head} {body}");
+}
+
+/// DER only by its head, which is all that the daemon looks at.
+fn certificate(filler: u8) -> Vec<u8> {
+    [vec![0x30, 0x82, 4, 0], vec![filler; 1024]].concat()
+}
+
+/// A credential for the key with this public area, in software, by somebody else's program. `None` where there is none.
+fn made_by_tpm2_tools(swtpm: &Swtpm, public: &[u8], name: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
+    let path = |name: &str| swtpm.folder.join(name);
+    std::fs::write(path("ek"), public).unwrap();
+    std::fs::write(path("secret"), secret).unwrap();
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut command = Command::new("tpm2_makecredential");
+    command.args(["-T", "none", "-n", &name]).arg("-u").arg(path("ek")).arg("-s").arg(path("secret"));
+    let made = command.arg("-o").arg(path("credential")).output().ok()?;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // Its own magic and version stand before what a TPM takes.
+    Some(std::fs::read(path("credential")).unwrap().split_off(8))
+}
+
+#[test]
+fn a_credential_for_both_keys_is_activated_and_no_other() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (name, index) in [("p256", 0x01c0_000a), ("rsa", 0x01c0_0002)] {
+        let Some(swtpm) = Swtpm::start(&format!("activate-{name}")) else { return };
+        let mut socket = swtpm.connect();
+        let skipped = runtime.block_on(async {
+            // Longer than the certificate, and written in more than one piece.
+            write_nv(&mut socket, index, &[certificate(0x5a), vec![0xff; 700]].concat()).await;
+            let mut tpm = Tpm::new(&mut socket);
+            let key = tpm.create_attestation_key().await.unwrap();
+            let found = tpm.endorsement_certificate().await.unwrap().unwrap();
+            assert_eq!(found.der(), certificate(0x5a));
+            let endorsement = tpm.create_endorsement_key(&found).await.unwrap();
+            // The second transient object.
+            let public = public_area(&mut socket, 0x8000_0001).await;
+            let ours = [&[0, 0x0b][..], Digest::of(&key.public()[2..]).as_bytes()].concat();
+            let mut others = ours.clone();
+            others[33] ^= 1;
+            let Some(good) = made_by_tpm2_tools(&swtpm, &public, &ours, &[0x5e; 32]) else { return true };
+            let other = made_by_tpm2_tools(&swtpm, &public, &others, &[0x5e; 32]).unwrap();
+            let mut tpm = Tpm::new(&mut socket);
+            // More often than a TPM has sessions, so that none is left behind by success or failure.
+            for _ in 0..4 {
+                let mut damaged = good.clone();
+                damaged[40] ^= 1;
+                for (bytes, expected) in [(&good, Some(vec![0x5e; 32])), (&other, None), (&damaged, None)] {
+                    let credential = Credential::parse(bytes).unwrap();
+                    assert_eq!(tpm.activate(&key, endorsement, &credential).await.unwrap(), expected, "{name}");
+                }
+            }
+            false
+        });
+        if skipped {
+            println!("SKIPPED a_credential_for_both_keys_is_activated_and_no_other: no tpm2_makecredential");
+        }
+    }
 }

@@ -102,7 +102,7 @@ where
         if let Poll::Ready(document) = document.as_mut().poll(cx) {
             return Poll::Ready(document.map_err(|error| match error {
                 QuoteError::Busy => Stop::Code(close::BUSY),
-                QuoteError::Failed => Stop::Code(close::NO_EVIDENCE),
+                QuoteError::Failed | QuoteError::Refused => Stop::Code(close::NO_EVIDENCE),
             }));
         }
         match wire.poll_receive(cx) {

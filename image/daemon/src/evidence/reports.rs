@@ -11,7 +11,7 @@ use sealstone_config::{Digest, MeasuredConfig};
 
 use super::certificates;
 use super::document::{self, Challenge};
-use super::quotes::{Queues, Quotes, queues};
+use super::quotes::{Queues, QuoteError, Quotes, Work, queues};
 use super::tsm::{self, Entry, ReportError, Tee};
 use crate::event::{self, Event};
 
@@ -44,7 +44,7 @@ impl<E: Entry + 'static> Reporter<E> {
     /// # Errors
     /// There is no thread to be had.
     pub fn start(self) -> io::Result<Quotes> {
-        let (quotes, queues) = queues();
+        let (quotes, queues) = queues(None);
         // Without drivers it waits by futex alone.
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let (begun, wait) = mpsc::channel();
@@ -63,8 +63,15 @@ impl<E: Entry + 'static> Reporter<E> {
 
     async fn serve(mut self, mut queues: Queues) {
         while let Some(request) = queues.next().await {
-            let document = self.document(request.challenge).inspect_err(|error| event::log(&Event::ReportFailed(*error)));
-            request.answer(document.ok());
+            let answer = match &request.work {
+                Work::Document(challenge) => self.document(*challenge).map_err(|error| {
+                    event::log(&Event::ReportFailed(error));
+                    QuoteError::Failed
+                }),
+                // There is no TPM, and nobody can ask: these queues are without an endorser.
+                Work::Activate(_) => Err(QuoteError::Refused),
+            };
+            request.answer(answer);
         }
     }
 

@@ -1,12 +1,13 @@
-//! The three commands. Source: Part 3, sections 24.1 (CreatePrimary), 18.4 (Quote), 30.2 (GetCapability).
+//! How commands travel, and the three that a quote needs. Source: Part 3, sections 24.1 (CreatePrimary), 18.4 (Quote), 30.2
+//! (GetCapability).
 
 use super::structures::{self, Bank};
 use super::wire::{BadField, Reader, Writer};
 use super::{MAX_RESPONSE, TpmError, Transport};
 use crate::event::errno;
 
-const ST_NO_SESSIONS: u16 = 0x8001;
-const ST_SESSIONS: u16 = 0x8002;
+pub(super) const ST_NO_SESSIONS: u16 = 0x8001;
+pub(super) const ST_SESSIONS: u16 = 0x8002;
 const RC_SUCCESS: u32 = 0;
 /// Tag, size and code.
 const HEADER_BYTES: usize = 10;
@@ -15,9 +16,9 @@ const HEADER_BYTES: usize = 10;
 /// endorsement password is needed, and two boots can't be linked by the key.
 const RH_NULL: u32 = 0x4000_0007;
 /// Authorisation by password, here the empty one, which a new key has.
-const RS_PW: u32 = 0x4000_0009;
+pub(super) const RS_PW: u32 = 0x4000_0009;
 /// TPM_HT_TRANSIENT, the top byte of a loaded object's handle.
-const TRANSIENT: u32 = 0x80;
+pub(super) const TRANSIENT: u32 = 0x80;
 
 const CAP_PCRS: u32 = 5;
 /// Number of entries asked for; more banks than any TPM has.
@@ -26,17 +27,17 @@ const CAP_COUNT: u32 = 16;
 const ST_CREATION: u16 = 0x8021;
 
 #[derive(Clone, Copy)]
-struct Command {
-    name: &'static str,
-    code: u32,
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    pub(super) code: u32,
 }
 
-const CREATE_PRIMARY: Command = Command { name: "TPM2_CreatePrimary", code: 0x131 };
+pub(super) const CREATE_PRIMARY: Command = Command { name: "TPM2_CreatePrimary", code: 0x131 };
 const QUOTE: Command = Command { name: "TPM2_Quote", code: 0x158 };
 const GET_CAPABILITY: Command = Command { name: "TPM2_GetCapability", code: 0x17a };
 
 impl Command {
-    fn malformed(self, BadField(field): BadField) -> TpmError {
+    pub(super) fn malformed(self, BadField(field): BadField) -> TpmError {
         TpmError::Malformed { command: self.name, field }
     }
 }
@@ -48,7 +49,7 @@ pub struct Tpm<T>(T);
 /// The key that signs quotes. It is loaded as long as the transport is open.
 #[derive(Clone, Debug)]
 pub struct AttestationKey {
-    handle: u32,
+    pub(super) handle: u32,
     public: Vec<u8>,
 }
 
@@ -84,12 +85,7 @@ impl<T: Transport> Tpm<T> {
 
     /// Makes an attestation key of this boot: a restricted ECDSA P-256 signing key in the null hierarchy.
     pub async fn create_attestation_key(&mut self) -> Result<AttestationKey, TpmError> {
-        // TPM2B_SENSITIVE_CREATE: no password, no data.
-        let sensitive = Writer::default().sized(&[]).sized(&[]).finish();
-        let command = password(Writer::default().u32(RH_NULL)).sized(&sensitive).sized(&structures::template());
-        // No outside information, no PCRs in the creation data.
-        let parameters = command.sized(&[]).u32(0).finish();
-        let response = self.transact(CREATE_PRIMARY, ST_SESSIONS, &parameters).await?;
+        let response = self.create_primary(RH_NULL, &structures::template()).await?;
         parse_key(&response).map_err(|e| CREATE_PRIMARY.malformed(e))
     }
 
@@ -102,8 +98,18 @@ impl<T: Transport> Tpm<T> {
         parse_quote(&response, qualifying, banks).map_err(|e| QUOTE.malformed(e))
     }
 
+    /// Makes the primary key that `template`, a TPMT_PUBLIC, describes in `hierarchy`, whose password is empty.
+    pub(super) async fn create_primary(&mut self, hierarchy: u32, template: &[u8]) -> Result<Vec<u8>, TpmError> {
+        // TPM2B_SENSITIVE_CREATE: no password, no data.
+        let sensitive = Writer::default().sized(&[]).sized(&[]).finish();
+        let command = password(Writer::default().u32(hierarchy)).sized(&sensitive).sized(template);
+        // No outside information, no PCRs in the creation data.
+        let parameters = command.sized(&[]).u32(0).finish();
+        self.transact(CREATE_PRIMARY, ST_SESSIONS, &parameters).await
+    }
+
     /// Sends a command with its handles and parameters; what follows the header of a successful answer.
-    async fn transact(&mut self, command: Command, tag: u16, body: &[u8]) -> Result<Vec<u8>, TpmError> {
+    pub(super) async fn transact(&mut self, command: Command, tag: u16, body: &[u8]) -> Result<Vec<u8>, TpmError> {
         let size = u32::try_from(body.len().saturating_add(HEADER_BYTES)).unwrap_or(u32::MAX);
         let bytes = Writer::default().u16(tag).u32(size).u32(command.code).bytes(body).finish();
         let response = self.0.transact(&bytes).await.map_err(|e| TpmError::Transport(errno(&e)))?;
@@ -113,7 +119,7 @@ impl<T: Transport> Tpm<T> {
 }
 
 /// The authorisation area (Part 1, section 18.4): one session, the empty password.
-fn password(handles: Writer) -> Writer {
+pub(super) fn password(handles: Writer) -> Writer {
     let session = Writer::default().u32(RS_PW).sized(&[]).u8(0).sized(&[]).finish();
     handles.u32(u32::try_from(session.len()).unwrap_or(u32::MAX)).bytes(&session)
 }
@@ -139,7 +145,7 @@ fn parse_header(response: &[u8], tag: u16) -> Result<(u32, &[u8]), BadField> {
 }
 
 /// The parameters of an answer with sessions; behind them stands the password's empty acknowledgement.
-fn parameters<'a>(reader: &mut Reader<'a>) -> Result<Reader<'a>, BadField> {
+pub(super) fn parameters<'a>(reader: &mut Reader<'a>) -> Result<Reader<'a>, BadField> {
     let size = reader.u32("parameter size")?;
     let size = usize::try_from(size).map_err(|_| BadField("parameter size"))?;
     let parameters = reader.bytes(size, "parameters")?;

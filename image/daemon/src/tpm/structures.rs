@@ -9,6 +9,9 @@ const ALG_SHA384: u16 = 0x000c;
 const ALG_NULL: u16 = 0x0010;
 const ALG_ECDSA: u16 = 0x0018;
 const ALG_ECC: u16 = 0x0023;
+const ALG_RSA: u16 = 0x0001;
+const ALG_AES: u16 = 0x0006;
+const ALG_CFB: u16 = 0x0043;
 /// TPM_ECC_NIST_P256 (section 6.4).
 const CURVE_P256: u16 = 0x0003;
 /// Bytes of a coordinate or scalar of P-256.
@@ -17,6 +20,16 @@ const P256_BYTES: usize = 32;
 /// TPMA_OBJECT (section 8.3): fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, restricted, sign. The key
 /// never leaves the TPM, and being restricted it signs only what the TPM itself made: a quote can't be forged through it.
 const AK_ATTRIBUTES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10 | 1 << 16 | 1 << 18;
+
+/// The same of an endorsement key: fixedTPM, fixedParent, sensitiveDataOrigin, adminWithPolicy, restricted, decrypt. Restricted means here
+/// that it decrypts nothing but what is bound to a key of the same TPM.
+const EK_ATTRIBUTES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 16 | 1 << 17;
+
+/// PolicyA of the endorsement key's templates: PolicySecret of the endorsement hierarchy.
+const EK_POLICY: [u8; 32] = [
+    0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06,
+    0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
+];
 
 /// TPM_GENERATED_VALUE (section 6.2): what a restricted key never signs in data from outside.
 const GENERATED: u32 = 0xff54_4347;
@@ -85,6 +98,42 @@ fn template_head() -> Writer {
 /// The template from which the TPM makes the attestation key: TPMT_PUBLIC with an empty point.
 pub(super) fn template() -> Vec<u8> {
     template_head().sized(&[]).sized(&[]).finish()
+}
+
+/// Which of the standard endorsement keys. Source: TCG EK Credential Profile for TPM Family 2.0, version 2.5, annex B.3; any other
+/// template gives another key, which nobody has certified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EkTemplate {
+    /// L-1: RSA 2048.
+    Rsa2048,
+    /// L-2: ECC P-256.
+    P256,
+}
+
+impl EkTemplate {
+    /// TPMT_PUBLIC, with a `unique` of zeros.
+    pub(super) fn public(self) -> Vec<u8> {
+        let kind = match self {
+            EkTemplate::Rsa2048 => ALG_RSA,
+            EkTemplate::P256 => ALG_ECC,
+        };
+        let w = Writer::default().u16(kind).u16(ALG_SHA256).u32(EK_ATTRIBUTES).sized(&EK_POLICY);
+        let w = w.u16(ALG_AES).u16(128).u16(ALG_CFB).u16(ALG_NULL);
+        match self {
+            // Exponent 0 is 65537.
+            EkTemplate::Rsa2048 => w.u16(2048).u32(0).sized(&[0; 256]),
+            EkTemplate::P256 => w.u16(CURVE_P256).u16(ALG_NULL).sized(&[0; P256_BYTES]).sized(&[0; P256_BYTES]),
+        }
+        .finish()
+    }
+
+    /// The NV index of its certificate (section 2.2.1.4).
+    pub(super) fn certificate_index(self) -> u32 {
+        match self {
+            EkTemplate::Rsa2048 => 0x01c0_0002,
+            EkTemplate::P256 => 0x01c0_000a,
+        }
+    }
 }
 
 /// Checks that `public` is a TPMT_PUBLIC made from the template, with a point on it.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::arithmetic_side_effects)]
 
+mod endorsement;
+
 use std::collections::VecDeque;
 use std::io;
 
