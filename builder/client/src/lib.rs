@@ -10,6 +10,7 @@
 
 pub mod chat;
 mod connect;
+mod endorse;
 mod error;
 pub mod proxy;
 mod session;

@@ -25,6 +25,7 @@ use sealstone_daemon::evidence::quotes::Quoter;
 use sealstone_daemon::front::{Answer, Body, Front};
 use sealstone_daemon::life::Life;
 use sealstone_daemon::server;
+use sealstone_daemon::tpm::Transport;
 use sealstone_release::pin::Pin;
 use sealstone_release::policy::Policy;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ use super::tpm::{FakeTpm, Sign};
 pub const CONFIG: &str = r#"{"attestation":"required","image":{"name":"t","version":"1"},"models":[],"network":{"address":"dhcp","port":8080},"schema":"sealstone/config/v1"}"#;
 
 /// What was measured into PCR 4; all other registers are as they start.
-const MEASURED: [u8; 32] = [0xab; 32];
+pub const MEASURED: [u8; 32] = [0xab; 32];
 
 /// The policy of the tests: their TPM is nobody's.
 pub const ANY_TPM: &str = "schema: sealstone/policy/v1\ntpm: {allow_unendorsed_key: true}\n";
@@ -56,7 +57,8 @@ pub fn tpm() -> FakeTpm {
     let mut registers = vec![0; 16 * 32];
     registers[4 * 32..5 * 32].copy_from_slice(pcr4().as_bytes());
     let pcr_digest = *Digest::of(&registers).as_bytes();
-    FakeTpm { point: (coordinate(point.x()), coordinate(point.y())), sign, pcr_digest, delay: Duration::ZERO, quotes: usize::MAX }
+    let point = (coordinate(point.x()), coordinate(point.y()));
+    FakeTpm { point, sign, pcr_digest, delay: Duration::ZERO, quotes: usize::MAX, endorsement: None }
 }
 
 /// The pin of a machine into whose PCR 4 `measured` was measured.
@@ -128,6 +130,9 @@ impl Answer for Model {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
     {
         if let Inside::Open = inside {
+            return self.front.answer(head, body, inside).await;
+        }
+        if head.uri.path().starts_with("/v1/tpm/") {
             return self.front.answer(head, body, inside).await;
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
@@ -234,6 +239,11 @@ pub const LIMITS: Limits = Limits { pace: Duration::ZERO, ..Limits::DEFAULT };
 
 /// Serves on a free port of the loopback interface until the test process ends.
 pub fn start(limits: Limits) -> Started {
+    start_with(limits, tpm())
+}
+
+/// The same with a TPM of the test's own.
+pub fn start_with(limits: Limits, tpm: impl Transport + 'static) -> Started {
     let (send, receive) = mpsc::channel();
     let (requests, streams) = (Arc::default(), Arc::default());
     let counts = (Arc::clone(&requests), Arc::clone(&streams));
@@ -241,7 +251,7 @@ pub fn start(limits: Limits) -> Started {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
         runtime.block_on(async move {
             let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
-            let quotes = Quoter::new(tpm(), &measured, b"").await.unwrap().start();
+            let quotes = Quoter::new(tpm, &measured, b"").await.unwrap().start();
             let channel = Channel::new(Source::Tpm(quotes.clone()), limits).unwrap();
             let front = Front::new(&measured, Kind::Tpm2, Path::new("/nonexistent")).with_quotes(quotes).with_channel(channel);
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

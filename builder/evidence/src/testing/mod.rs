@@ -10,4 +10,5 @@
 
 pub mod snp;
 pub mod tdx;
+pub mod tpm;
 pub mod x509;

@@ -1,7 +1,7 @@
 //! A certificate of the attestation key itself, as clouds issue them for their virtual TPMs.
 //!
 //! An endorsement key's certificate alone would not do: that key can't sign, and what binds an attestation key to it is an
-//! exchange with the TPM (TPM2_MakeCredential, TPM2_ActivateCredential), which whoever certified the attestation key made.
+//! exchange with the TPM. Whoever certified the attestation key made it, or the client makes it ([`super::Activated`]).
 
 use x509_cert::der::asn1::ObjectIdentifier;
 
@@ -30,9 +30,20 @@ pub fn verify_chain(key: &PublicKey, certificates: &[Certificate], roots: &[Cert
     if !leaf.may_sign() || !leaf.is_for(&PURPOSES) {
         return Err("the attestation key's certificate is for other purposes than attestation".into());
     }
+    let root = lead(leaf, certificates.get(1..).unwrap_or_default(), roots, at)?;
+    Ok(format!("`{}`, certified under `{}`", leaf.common_name(), root.common_name()))
+}
+
+/// The root to which `leaf` leads at the time `at`, by the issuers in between, whose first is its own.
+pub(super) fn lead<'a>(
+    leaf: &Certificate,
+    issuers: &[Certificate],
+    roots: &'a [Certificate],
+    at: u64,
+) -> Result<&'a Certificate, String> {
     let (mut below, mut between) = (leaf, 0);
     current(below, at)?;
-    for issuer in certificates.iter().skip(1) {
+    for issuer in issuers {
         // A root may stand at the end of the list, too; what counts is the policy's.
         if roots.iter().any(|root| root == issuer) {
             break;
@@ -47,7 +58,7 @@ pub fn verify_chain(key: &PublicKey, certificates: &[Certificate], roots: &[Cert
         format!("`{}` is issued by `{}`, which is no root of the policy's", below.common_name(), below.issuer_common_name())
     })?;
     current(root, at)?;
-    Ok(format!("`{}`, certified under `{}`", leaf.common_name(), root.common_name()))
+    Ok(root)
 }
 
 /// `between` authorities stand between the issuer and the leaf.

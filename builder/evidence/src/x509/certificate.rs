@@ -6,7 +6,7 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{Decode, Encode, Header, Reader, SliceReader};
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use x509_cert::name::Name;
 
 use super::key::{KeyError, PublicKey, Scheme, SignatureError};
@@ -74,6 +74,21 @@ impl Certificate {
     /// If it isn't exactly one certificate, or breaks a rule that this crate insists on: version 3, the same signature
     /// algorithm inside and outside the signed part, no extension twice, no unknown critical extension.
     pub fn from_der(what: &'static str, der: &[u8]) -> Result<Self, CertificateError> {
+        Self::read(what, der, &[BasicConstraints::OID, KeyUsage::OID])
+    }
+
+    /// Reads DER of an endorsement key's certificate. It may call two extensions critical that nobody else's may: what it is for, which
+    /// its verifier looks at, and the alternative name, which says maker and model of the TPM and stands there for the subject's name
+    /// (TCG EK Credential Profile, 3.2.9).
+    ///
+    /// # Errors
+    /// As [`Self::from_der`].
+    pub fn of_endorsement_key(what: &'static str, der: &[u8]) -> Result<Self, CertificateError> {
+        Self::read(what, der, &[BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, SubjectAltName::OID])
+    }
+
+    /// `known` are the extensions that may be critical.
+    fn read(what: &'static str, der: &[u8], known: &[ObjectIdentifier]) -> Result<Self, CertificateError> {
         let inner = x509_cert::Certificate::from_der(der).map_err(|e| CertificateError::Der { what, why: e.to_string() })?;
         let profile = |why: String| CertificateError::Profile { what, why };
         if inner.tbs_certificate.version != x509_cert::Version::V3 {
@@ -82,8 +97,7 @@ impl Certificate {
         if inner.tbs_certificate.signature != inner.signature_algorithm {
             return Err(profile("it names two different signature algorithms".into()));
         }
-        let known = [BasicConstraints::OID, KeyUsage::OID];
-        check_extensions(inner.tbs_certificate.extensions.as_deref().unwrap_or_default(), &known).map_err(profile)?;
+        check_extensions(inner.tbs_certificate.extensions.as_deref().unwrap_or_default(), known).map_err(profile)?;
         let key = PublicKey::from_spki(&inner.tbs_certificate.subject_public_key_info)
             .map_err(|source| CertificateError::Key { what, source })?;
         Ok(Self { inner, signed: signed_part(what, der)?, der: der.to_vec(), key })
@@ -195,6 +209,18 @@ impl Certificate {
     /// Whether its key may sign data: key usage, where present, says so.
     pub fn may_sign(&self) -> bool {
         self.extension(KeyUsage::OID).map(KeyUsage::from_der).is_none_or(|usage| usage.is_ok_and(|bits| bits.digital_signature()))
+    }
+
+    /// Whether its key may be encrypted to, or agree on keys: key usage, where present, says so.
+    pub fn may_establish_keys(&self) -> bool {
+        let usage = self.extension(KeyUsage::OID).map(KeyUsage::from_der);
+        usage.is_none_or(|usage| usage.is_ok_and(|bits| bits.key_encipherment() || bits.key_agreement()))
+    }
+
+    /// Whether extended key usage is there and names this purpose.
+    pub fn names_purpose(&self, purpose: ObjectIdentifier) -> bool {
+        let usage = self.extension(ExtendedKeyUsage::OID).map(ExtendedKeyUsage::from_der);
+        usage.is_some_and(|usage| usage.is_ok_and(|list| list.0.contains(&purpose)))
     }
 
     /// Whether it is for one of these purposes, or for all: extended key usage, where present, names one (RFC 5280, section

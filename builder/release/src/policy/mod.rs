@@ -136,7 +136,7 @@ mod tests {
         let default = Policy::default();
         assert!(!default.snp.allow_debug && !default.tdx.allow_debug && !default.snp.allow_migration);
         assert!(!default.snp.products.contains(&snp::ProductName::Milan));
-        assert!(!default.allow_insecure && !default.tpm.allow_unendorsed_key);
+        assert!(!default.allow_insecure && !default.tpm.allow_unendorsed_key && default.tpm.endorsement_roots.is_empty());
     }
 
     #[test]
@@ -154,6 +154,7 @@ mod tests {
             ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['000b00']\n", "64 digits"),
             ("schema: sealstone/policy/v1\ntpm:\n  attestation_keys: ['0004{40 digits}']\n", "64 digits"),
             ("schema: sealstone/policy/v1\ntpm:\n  attestation_roots: ['x']\n", "line 3"),
+            ("schema: sealstone/policy/v1\ntpm:\n  endorsement_roots: ['x']\n", "line 3"),
             ("schema: sealstone/policy/v1\n---\nschema: sealstone/policy/v1\n", "p.yaml"),
         ];
         for (text, expected) in table {

@@ -20,6 +20,9 @@ pub struct TpmPolicy {
     pub attestation_keys: Vec<KeyName>,
     /// Roots that may certify attestation keys. Default: none. Written as a list of PEM texts, one certificate each.
     pub attestation_roots: Vec<RootCertificate>,
+    /// Roots that may certify endorsement keys, of which the TPM must show, by an exchange with the client, that the attestation key is
+    /// beside. Default: none. Written as `attestation_roots`.
+    pub endorsement_roots: Vec<RootCertificate>,
     /// Accept any attestation key, although nothing says whose TPM it is in: a software TPM's, say. Default: no.
     pub allow_unendorsed_key: bool,
 }

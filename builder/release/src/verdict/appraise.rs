@@ -5,7 +5,7 @@ use sealstone_evidence::tdx::{self as tdx_evidence, Collateral, Quote};
 use sealstone_evidence::tpm as tpm_evidence;
 use sealstone_evidence::x509::Certificate;
 
-use super::{Binding, Check, Pinned, Refusal, Verdict, binding, pinned, snp, tdx, tpm};
+use super::{Binding, Check, Endorsement, Pinned, Refusal, Verdict, binding, endorsement, pinned, snp, tdx, tpm};
 use crate::evidence::{Attestation, Body, Config, Evidence, SnpEvidence, TdxEvidence, TpmEvidence};
 use crate::pin::Pin;
 use crate::policy::Policy;
@@ -22,7 +22,19 @@ const MADE: [&str; 2] = ["pin.validity", "binding"];
 /// Expected registers are recomputed from the pin's events and small digests; what the machine says of itself is only ever
 /// compared with them. All checks are made, whatever the first of them says.
 pub fn appraise(pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Binding, at: Moment) -> Verdict {
-    let list = collect(Roots::Vendors, pin, evidence, policy, binding, at);
+    appraise_endorsed(pin, evidence, policy, binding, &Endorsement::NotAsked, at)
+}
+
+/// [`appraise`], with what the machine's TPM has shown of its endorsement key.
+pub fn appraise_endorsed(
+    pin: &Pin,
+    evidence: &Evidence,
+    policy: &Policy,
+    binding: &Binding,
+    endorsement: &Endorsement,
+    at: Moment,
+) -> Verdict {
+    let list = collect(Roots::Vendors, pin, evidence, policy, binding, endorsement, at);
     list.verdict(pin, evidence, at)
 }
 
@@ -37,7 +49,15 @@ pub(super) enum Roots {
 }
 
 /// All the checks, and which there must be.
-pub(super) fn collect(roots: Roots, pin: &Pin, evidence: &Evidence, policy: &Policy, binding: &Binding, at: Moment) -> List {
+pub(super) fn collect(
+    roots: Roots,
+    pin: &Pin,
+    evidence: &Evidence,
+    policy: &Policy,
+    binding: &Binding,
+    endorsement: &Endorsement,
+    at: Moment,
+) -> List {
     let mut list = List { roots, decided: DECIDED.to_vec(), made: MADE.to_vec(), profile: None, checks: Vec::new() };
     // Where there is an expectation, that nothing was compared with it is no answer.
     list.decided.extend(pin.contents().validity.map(|_| "pin.validity"));
@@ -45,7 +65,7 @@ pub(super) fn collect(roots: Roots, pin: &Pin, evidence: &Evidence, policy: &Pol
     list.profile = match &evidence.body {
         Body::Snp(body) => list.snp(pin, body, policy, at.unix()),
         Body::Tdx(body) => list.tdx(pin, body, policy, at.unix()),
-        Body::Tpm(body) => list.tpm(pin, body, policy, at.unix()),
+        Body::Tpm(body) => list.tpm(pin, body, policy, endorsement, at.unix()),
     };
     list.checks.push(validity(pin, at));
     list.checks.push(binding::check(evidence, binding, policy));
@@ -110,7 +130,7 @@ impl List {
         found.profile
     }
 
-    fn tpm(&mut self, pin: &Pin, body: &TpmEvidence, policy: &Policy, at: u64) -> Option<String> {
+    fn tpm(&mut self, pin: &Pin, body: &TpmEvidence, policy: &Policy, shown: &Endorsement, at: u64) -> Option<String> {
         self.decided.extend(tpm_evidence::MANDATORY);
         self.decided.push("tpm.endorsement");
         self.made.extend(tpm::ASKED);
@@ -131,7 +151,7 @@ impl List {
         self.decided.extend(found.decided);
         self.checks.extend(found.checks);
         self.checks.extend(tpm_evidence::verify(&body.attest, &body.signature, &body.key));
-        self.checks.push(endorsement(body, policy, at));
+        self.checks.push(endorsement::check(body, policy, shown, at));
         self.checks.push(log);
         self.checks.push(tpm::measurement(&body.attest, values.as_ref(), &policy.tpm));
         self.checks.push(tpm::nonce(&body.attest, &policy.tpm));
@@ -168,35 +188,6 @@ fn not_checked(ids: &[&'static str], problem: &str) -> Vec<Check> {
         Check::judge(id, Refusal::Signature, false, "evidence that can be checked", found, "nothing is taken on trust")
     };
     ids.iter().map(refuse).collect()
-}
-
-/// Whose TPM it is: the quote alone can't say.
-fn endorsement(body: &TpmEvidence, policy: &Policy, at: u64) -> Check {
-    const WHY: &str = "whoever runs a software TPM can make a perfect quote; say whose TPM to trust: `tpm: {attestation_keys: \
-                       [NAME]}` or `attestation_roots` in the policy";
-    let name = body.key.name.as_deref().unwrap_or_default();
-    let policy = &policy.tpm;
-    let roots: Vec<Certificate> = policy.attestation_roots.iter().map(|root| root.0.clone()).collect();
-    let chain = match roots.is_empty() {
-        true => Err("the policy names no roots".to_owned()),
-        false => tpm_evidence::verify_chain(&body.key.key, &body.certificates, &roots, at),
-    };
-    let is_listed = policy.attestation_keys.iter().any(|key| key.0 == name);
-    let found = format!("key {}", data_encoding::HEXLOWER.encode(name));
-    let found = match (is_listed, &chain, roots.is_empty()) {
-        (false, Ok(names), _) => format!("{found}, {names}"),
-        (false, Err(problem), false) => format!("{found}; {problem}"),
-        _ => found,
-    };
-    let expected = match (policy.allow_unendorsed_key, policy.attestation_keys.len(), roots.len()) {
-        (true, ..) => "any key: the policy has allow_unendorsed_key".to_owned(),
-        (false, 0, 0) => "a key that the policy lists or a root that certifies it; it has neither".to_owned(),
-        (false, keys, roots) => {
-            format!("one of {keys} keys that the policy lists, or a key certified under one of {roots} roots")
-        }
-    };
-    let holds = is_listed || chain.is_ok() || policy.allow_unendorsed_key;
-    Check::judge("tpm.endorsement", Refusal::Policy, holds, expected, found, WHY)
 }
 
 fn validity(pin: &Pin, at: Moment) -> Check {

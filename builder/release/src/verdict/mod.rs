@@ -6,13 +6,15 @@ mod appraise;
 mod binding;
 #[cfg(test)]
 mod corpus;
+mod endorsement;
 mod pinned;
 mod snp;
 mod tdx;
 mod tpm;
 
-pub use appraise::appraise;
+pub use appraise::{appraise, appraise_endorsed};
 pub use binding::Binding;
+pub use endorsement::Endorsement;
 pub use sealstone_evidence::check::{Check, Outcome, Refusal};
 pub use snp::snp;
 pub use tdx::tdx;

@@ -87,13 +87,30 @@ async fn by_owner(socket: &mut Socket, code: u32, handles: &[u32], parameters: &
     assert_eq!(answer[6..10], [0; 4], "command {code:#x}");
 }
 
+const OWNER: u32 = 0x4000_0001;
+
+/// TPM2_PCR_Extend of the SHA-256 bank.
+pub async fn extend(socket: &mut Socket, register: u32, digest: &[u8; 32]) {
+    by_owner(socket, 0x182, &[register], &[&[0, 0, 0, 1, 0, 0x0b][..], digest].concat()).await;
+}
+
+/// Gives a loaded key up.
+pub async fn flush(socket: &mut Socket, handle: u32) {
+    let command = [&[0x80, 1, 0, 0, 0, 14, 0, 0, 1, 0x65][..], &handle.to_be_bytes()].concat();
+    assert_eq!(Socket::transact(socket, &command).await.unwrap()[6..10], [0; 4], "TPM2_FlushContext");
+}
+
 /// Makes an NV index that everybody may read, and writes it, as a TPM's maker does with certificates.
 pub async fn write_nv(socket: &mut Socket, index: u32, bytes: &[u8]) {
-    const OWNER: u32 = 0x4000_0001;
     let length = u16::try_from(bytes.len()).unwrap();
     // OWNERWRITE, OWNERREAD, AUTHREAD, NO_DA; no policy.
     let public = [&index.to_be_bytes()[..], &[0, 0x0b, 2, 6, 0, 2, 0, 0], &length.to_be_bytes()].concat();
     by_owner(socket, 0x12a, &[OWNER], &[&[0, 0][..], &sized(&public)].concat()).await;
+    overwrite_nv(socket, index, bytes).await;
+}
+
+/// Writes an NV index of [`write_nv`] from its beginning.
+pub async fn overwrite_nv(socket: &mut Socket, index: u32, bytes: &[u8]) {
     for (number, piece) in bytes.chunks(512).enumerate() {
         let offset = u16::try_from(number * 512).unwrap().to_be_bytes();
         by_owner(socket, 0x137, &[OWNER, index], &[sized(piece), offset.to_vec()].concat()).await;

@@ -43,7 +43,7 @@ impl FakeTpm {
     }
 
     /// TPMT_PUBLIC.
-    fn public(&self) -> Vec<u8> {
+    pub fn public(&self) -> Vec<u8> {
         let head = [0, 0x23, 0, 0x0b, 0, 5, 4, 0x72, 0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];
         [&head[..], &sized(&self.point.0), &sized(&self.point.1)].concat()
     }

@@ -19,7 +19,7 @@ mod tpm;
 use std::collections::BTreeSet;
 
 use super::appraise::{Roots, collect};
-use super::{Binding, Verdict};
+use super::{Binding, Endorsement, Verdict};
 use crate::evidence::Evidence;
 use crate::pin::Pin;
 use crate::policy::Policy;
@@ -61,11 +61,24 @@ impl Case {
 
 /// What a client would do with texts: exit code 3 is an `Err`.
 fn judge(roots: Roots, pin: &str, evidence: &[u8], policy: &str, binding: &Binding, at: u64) -> Result<Verdict, String> {
+    judge_endorsed(roots, pin, evidence, policy, binding, &Endorsement::NotAsked, at)
+}
+
+/// The same after an exchange with the TPM.
+fn judge_endorsed(
+    roots: Roots,
+    pin: &str,
+    evidence: &[u8],
+    policy: &str,
+    binding: &Binding,
+    endorsement: &Endorsement,
+    at: u64,
+) -> Result<Verdict, String> {
     let pin = Pin::parse(pin).map_err(|e| e.to_string())?;
     let evidence = Evidence::parse(evidence).map_err(|e| e.to_string())?;
     let policy = Policy::parse("policy", &format!("schema: sealstone/policy/v1\n{policy}")).map_err(|e| e.to_string())?;
     let at = crate::time::Moment::from_unix(at).ok_or("no moment")?;
-    Ok(collect(roots, &pin, &evidence, &policy, binding, at).verdict(&pin, &evidence, at))
+    Ok(collect(roots, &pin, &evidence, &policy, binding, endorsement, at).verdict(&pin, &evidence, at))
 }
 
 /// Flips one bit.

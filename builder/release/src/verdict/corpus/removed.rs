@@ -4,7 +4,7 @@ use sealstone_evidence::check::{Check, Outcome};
 use sealstone_evidence::snp::Product;
 
 use super::super::appraise::{Roots, collect};
-use super::super::{Binding, Verdict};
+use super::super::{Binding, Endorsement, Verdict};
 use super::sample::text;
 use super::snp::Snp;
 use super::tdx::Tdx;
@@ -52,13 +52,13 @@ fn each_check_is_missed_when_it_is_not_made_or_made_twice_or_skipped() {
         let policy = Policy::parse("policy", &format!("schema: sealstone/policy/v1\n{}", sample.policy)).unwrap();
         let at = moment(sample.at);
         let verdict = |change: &dyn Fn(&mut Vec<Check>)| -> Verdict {
-            let mut list = collect(sample.roots, &pin, &evidence, &policy, &sample.binding, at);
+            let mut list = collect(sample.roots, &pin, &evidence, &policy, &sample.binding, &Endorsement::NotAsked, at);
             change(&mut list.checks);
             list.verdict(&pin, &evidence, at)
         };
         let whole = verdict(&|_| {});
         assert!(whole.is_accepted(), "{}", whole.to_text());
-        let list = collect(sample.roots, &pin, &evidence, &policy, &sample.binding, at);
+        let list = collect(sample.roots, &pin, &evidence, &policy, &sample.binding, &Endorsement::NotAsked, at);
         let ids: Vec<&str> = list.checks.iter().map(|check| check.id).collect();
         // Every check that is made must be made: there are no others.
         for id in &ids {
