@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::error::refusals;
 use crate::upgrade::{self, Io, random};
-use crate::{ClientError, Target, endorse};
+use crate::{ClientError, Supplement, Target, endorse};
 
 /// From the upgrade to the last of the evidence: the front's own limit, and the way there.
 const EVIDENCE: Duration = Duration::from_secs(30);
@@ -53,6 +53,7 @@ pub fn now() -> Option<Moment> {
 pub struct Client {
     target: Target,
     trust: Trust,
+    supplement: Supplement,
     /// Attestation keys that were shown to this client, and to its clones, to be in a TPM with a certified endorsement key.
     shown: Arc<Mutex<Vec<Activated>>>,
 }
@@ -69,7 +70,13 @@ pub struct Attested {
 impl Client {
     /// To `target`, which has to satisfy `trust`.
     pub fn new(target: Target, trust: Trust) -> Self {
-        Self { target, trust, shown: Arc::default() }
+        Self { target, trust, supplement: Supplement::default(), shown: Arc::default() }
+    }
+
+    /// With this in the place of what the machine sends.
+    #[must_use]
+    pub fn supplemented(self, supplement: Supplement) -> Self {
+        Self { supplement, ..self }
     }
 
     /// Where it connects to.
@@ -118,7 +125,8 @@ impl Client {
     }
 
     fn judge(&self, judgement: &Judgement) -> Result<(Evidence, Verdict), ClientError> {
-        let evidence = Evidence::parse(judgement.document())?;
+        let mut evidence = Evidence::parse(judgement.document())?;
+        self.supplement.add(&mut evidence).map_err(ClientError::Supplement)?;
         let endorsement = match &evidence.body {
             Body::Tpm(tpm) => self.known(tpm),
             _ => Endorsement::NotAsked,

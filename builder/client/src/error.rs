@@ -32,6 +32,9 @@ pub enum ClientError {
     /// What it sent in place of evidence can't be read, so it is none.
     #[error("the far end's evidence: {0}")]
     Evidence(#[from] EvidenceError),
+    /// What is to be added to the evidence isn't there or can't be read.
+    #[error("{0}")]
+    Supplement(String),
     /// The evidence is refused; the verdict says by which checks.
     #[error("the far end's evidence is refused by {}", refused(.0))]
     Refused(Box<Verdict>),
@@ -66,6 +69,7 @@ impl ClientError {
             Self::Busy => "busy",
             Self::Channel(_) => "channel_failed",
             Self::Evidence(_) => "evidence_unreadable",
+            Self::Supplement(_) => "supplement_unreadable",
             Self::Refused(verdict) => refusals(verdict).next().map_or("refused", |check| check.id),
             Self::Host(_) => "host",
             Self::Http(_) => "session_ended",

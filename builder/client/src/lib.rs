@@ -14,12 +14,14 @@ mod endorse;
 mod error;
 pub mod proxy;
 mod session;
+mod supplement;
 mod target;
 mod upgrade;
 
 pub use connect::{Attested, Client, Trust, now};
 pub use error::ClientError;
 pub use session::{Body, Session, Sessions};
+pub use supplement::Supplement;
 pub use target::{Target, TargetError};
 
 /// Runs `future` to its end on this thread, with timers and sockets.

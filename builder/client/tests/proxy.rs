@@ -20,7 +20,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use sealstone_client::Sessions;
-use sealstone_client::chat::{ChatError, Conversation};
+use sealstone_client::chat::{ChatError, Conversation, Manner};
 use sealstone_client::proxy::Proxy;
 use sealstone_release::pin::Pin;
 use serde_json::{Value, json};
@@ -171,7 +171,7 @@ fn a_conversation() {
     block_on(async {
         let front = start(LIMITS);
         let sessions = Sessions::new(client(front.address, pin(), ANY_TPM));
-        let mut conversation = Conversation::open(&sessions, None).await.unwrap();
+        let mut conversation = Conversation::open(&sessions, Manner::default()).await.unwrap();
         assert_eq!(conversation.model(), "tiny");
         for (question, messages) in [("one", 1), ("two", 3)] {
             let (mut answer, mut pieces, began) = (String::new(), 0, Instant::now());
@@ -185,7 +185,8 @@ fn a_conversation() {
             assert_eq!(answer, format!(" You said {question} in message {messages}"));
             assert!(pieces >= 6 && first + 3 * PAUSE < began.elapsed(), "streamed: {pieces} {first:?}");
         }
-        let mut unknown = Conversation::open(&sessions, Some("absent".to_owned())).await.unwrap();
+        let mut unknown =
+            Conversation::open(&sessions, Manner { model: Some("absent".to_owned()), ..Manner::default() }).await.unwrap();
         match unknown.ask("one", |_| ()).await.unwrap_err() {
             ChatError::Status { status: 404, message } => assert_eq!(message, "no such model"),
             error => panic!("{error}"),

@@ -11,8 +11,10 @@ mod tpm;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
+use sealstone_client::{Client, ClientError, Supplement};
 use sealstone_config::MeasuredConfig;
 use sealstone_daemon::channel::{Channel, Source};
 use sealstone_daemon::evidence::Kind;
@@ -22,6 +24,7 @@ use sealstone_daemon::evidence::tsm::{Entry, Tee};
 use sealstone_daemon::front::Front;
 use sealstone_daemon::server;
 use sealstone_evidence::snp::Product;
+use sealstone_evidence::tdx::Collateral;
 use sealstone_evidence::testing::snp::{authority, keys, report, sign, vcek};
 use sealstone_evidence::testing::tdx::MadeTdx;
 use sealstone_evidence::testing::x509::Issuer;
@@ -111,6 +114,33 @@ fn evidence_is_bound_to_the_session() {
         assert_eq!(outcome("binding"), Some(Outcome::Passed), "{}", verdict.to_text());
         assert!(!verdict.is_accepted());
     }
+}
+
+/// What is added to evidence is what is judged, of each connection anew; where it can't be had there is no session.
+#[test]
+fn what_the_vendors_say_is_added_to_each_connections_evidence() {
+    let address = start(Tee::Tdx, Kind::Tdx);
+    let (added, times) = (MadeTdx::new(4).collateral().to_string(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&times);
+    let supplement = Supplement::new(move |evidence| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        evidence.set_collateral(Collateral::parse(added.as_bytes()).map_err(|error| error.to_string())?);
+        Ok(())
+    });
+    let judged = |client: Client| sealstone_client::run(async move { client.connect().await.err().unwrap() }).unwrap();
+    let found = |error: &ClientError, id: &str| {
+        let verdict = error.verdict().unwrap_or_else(|| panic!("{error}"));
+        verdict.checks().iter().find(|check| check.id == id).map(|check| check.found.clone())
+    };
+    let bare = judged(client(address, pin(), ANY_TPM));
+    let client = client(address, pin(), ANY_TPM).supplemented(supplement);
+    for expected in 1..3 {
+        let error = judged(client.clone());
+        assert_ne!(found(&error, "tdx.crl"), found(&bare, "tdx.crl"), "{error}");
+        assert_eq!(times.load(Ordering::SeqCst), expected);
+    }
+    let error = judged(client.supplemented(Supplement::new(|_| Err("no such file".to_owned()))));
+    assert!(matches!(&error, ClientError::Supplement(problem) if problem == "no such file"), "{error}");
 }
 
 /// The whole way of an SEV-SNP document: what the host's table held is the chain that the verifier finds.

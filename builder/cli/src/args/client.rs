@@ -17,6 +17,16 @@ pub(crate) struct TrustArgs {
     /// Policy (YAML); without it the defaults hold: no debug, no migration, no Milan, TCB up to date, no unknown TPM
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// SEV-SNP: certificates to use instead of the machine's own; PEM of the VCEK or VLEK and those above it. As the next two, read anew
+    /// for each connection; `sealstone collateral fetch` writes all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificates: Option<PathBuf>,
+    /// SEV-SNP: AMD's revocation list (DER) to use instead of the machine's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Option<PathBuf>,
+    /// TDX: collateral to use instead of the machine's own, which sends none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) collateral: Option<PathBuf>,
 }
 
 /// Talk to a model in an attested image
@@ -30,6 +40,9 @@ pub(crate) struct ChatArgs {
     /// Model to ask [default: the first that the image names]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// File with the token that an image with `auth` asks for; a line end at its end is left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How freely words are chosen: 0 takes the likeliest each time, 2 is the most [default: the image's]
     #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     pub(crate) temperature: Option<f32>,

@@ -1,9 +1,10 @@
 //! `sealstone chat`
 
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sealstone_client::chat::{ChatError, Choosing, Conversation};
+use sealstone_client::chat::{ChatError, Conversation, Manner};
 use sealstone_client::{ClientError, Sessions};
 
 use super::client;
@@ -11,17 +12,27 @@ use crate::args::ChatArgs;
 use crate::exit::{BAD_INPUT, DONE, FAILED, Failure, Outcome};
 
 pub(crate) fn run(args: &ChatArgs) -> Outcome {
-    let sessions = Sessions::new(client::client(&args.trust)?);
-    sealstone_client::run(talk(args, &sessions))?
+    let (manner, sessions) = (manner(args)?, Sessions::new(client::client(&args.trust)?));
+    sealstone_client::run(talk(manner, &sessions))?
 }
 
-async fn talk(args: &ChatArgs, sessions: &Sessions) -> Outcome {
+/// How to talk; a token that can't be read is found before anybody is asked anything.
+fn manner(args: &ChatArgs) -> Result<Manner, Failure> {
+    let read = |file: &PathBuf| match std::fs::read_to_string(file) {
+        Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
+        Err(error) => Err(Failure::bad_input(format!("reading {}: {error}", file.display()))),
+    };
+    let token = args.token_file.as_ref().map(read).transpose()?;
+    Ok(Manner { model: args.model.clone(), token, temperature: args.temperature, seed: args.seed })
+}
+
+async fn talk(manner: Manner, sessions: &Sessions) -> Outcome {
     match sessions.session().await {
         Ok(session) => client::show(session.verdict()),
         Err(error) => return refused(error),
     }
-    let mut conversation = match Conversation::open(sessions, args.model.clone()).await {
-        Ok(conversation) => conversation.choosing(Choosing { temperature: args.temperature, seed: args.seed }),
+    let mut conversation = match Conversation::open(sessions, manner).await {
+        Ok(conversation) => conversation,
         Err(error) => return failed(error),
     };
     if !std::io::stdin().is_terminal() {
@@ -92,7 +103,7 @@ fn refused(error: ClientError) -> Outcome {
             client::show(&verdict);
             Ok(verdict.exit_code())
         }
-        ClientError::Evidence(_) => Err(Failure::new(BAD_INPUT, error)),
+        ClientError::Evidence(_) | ClientError::Supplement(_) => Err(Failure::new(BAD_INPUT, error)),
         error => Err(Failure::new(FAILED, error)),
     }
 }

@@ -1,13 +1,17 @@
 //! What `chat` and `proxy` have in common: whom to trust, and how a verdict is shown.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sealstone_client::{Client, Trust, now};
+use sealstone_client::{Client, Supplement, Trust, now};
+use sealstone_evidence::tdx::Collateral;
+use sealstone_evidence::x509::{Certificate, RevocationList};
+use sealstone_release::evidence::Evidence;
 use sealstone_release::policy::Policy;
 use sealstone_release::verdict::Verdict;
 
 use super::explain::load;
+use super::verify::parse;
 use crate::args::TrustArgs;
 use crate::exit::{Failure, USAGE};
 
@@ -15,7 +19,60 @@ use crate::exit::{Failure, USAGE};
 pub(crate) fn client(args: &TrustArgs) -> Result<Client, Failure> {
     let target = args.url.parse().map_err(|e| Failure::new(USAGE, anyhow::anyhow!("{}: {e}", args.url)))?;
     let policy = args.policy.as_deref().map(policy).transpose()?.unwrap_or_default();
-    Ok(Client::new(target, Trust { pin: load(&args.pin)?, policy, clock: now }))
+    let vendors = Vendors::of(args);
+    // A file that isn't there, or isn't what it is given as, is found before anybody is asked anything.
+    vendors.read()?;
+    let client = Client::new(target, Trust { pin: load(&args.pin)?, policy, clock: now });
+    Ok(client.supplemented(Supplement::new(move |evidence| {
+        let read = vendors.read().map_err(|failure| failure.to_string())?;
+        read.add(evidence)
+    })))
+}
+
+/// Files with what the vendors say.
+struct Vendors {
+    certificates: Option<PathBuf>,
+    crl: Option<PathBuf>,
+    collateral: Option<PathBuf>,
+}
+
+/// What is in them.
+struct Statements {
+    certificates: Option<Vec<Certificate>>,
+    crl: Option<RevocationList>,
+    collateral: Option<Collateral>,
+}
+
+impl Vendors {
+    fn of(args: &TrustArgs) -> Self {
+        Self { certificates: args.certificates.clone(), crl: args.crl.clone(), collateral: args.collateral.clone() }
+    }
+
+    fn read(&self) -> Result<Statements, Failure> {
+        let list = |bytes: &[u8]| Certificate::list_from_pem("the certificates", bytes);
+        let crl = |bytes: &[u8]| RevocationList::from_der("the revocation list", bytes);
+        Ok(Statements {
+            certificates: self.certificates.as_deref().map(|file| parse(file, list)).transpose()?,
+            crl: self.crl.as_deref().map(|file| parse(file, crl)).transpose()?,
+            collateral: self.collateral.as_deref().map(|file| parse(file, Collateral::parse)).transpose()?,
+        })
+    }
+}
+
+impl Statements {
+    /// To evidence that they are about; what they say of another vendor's machines is passed over.
+    fn add(self, evidence: &mut Evidence) -> Result<(), String> {
+        if let Some(list) = self.certificates {
+            evidence.set_certificates(list).map_err(|error| format!("--certificates: {error}"))?;
+        }
+        if let Some(list) = self.crl {
+            evidence.set_revocation(list);
+        }
+        if let Some(collateral) = self.collateral {
+            evidence.set_collateral(collateral);
+        }
+        Ok(())
+    }
 }
 
 fn policy(file: &Path) -> Result<Policy, Failure> {
