@@ -20,8 +20,9 @@ pub(crate) const UID: u32 = 100;
 /// The front's group.
 pub(crate) const GID: u32 = 100;
 
-/// How long the front may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the front may take until it listens. It makes a key in the TPM before, and a TPM that shares a busy host's disk has been seen to
+/// take more than 20 s for that; a front that hangs keeps the machine from nothing but failing.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the front may take to end once it was asked to: longer than it gives its requests and sessions (`daemon/src/life.rs`), and less
 /// than clouds give a guest.

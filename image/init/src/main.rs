@@ -6,7 +6,7 @@
 //!
 //! It is given nothing but the kernel's own state and the measured configuration: arguments, environment and console input
 //! are not read. There is no way to go on after an error; the reason is said once on the console and the power goes off. So it does, after the
-//! requests that run, at SIGTERM, which is what a kernel with a driver for the power button sends.
+//! requests that run, at SIGTERM, which the kernel sends when the power button is pressed.
 //!
 //! - [`boot`]: the order of everything
 //! - [`mounts`], [`machine`], [`network`], [`packs`] (with [`dm`]), [`evidence`]: the steps before the daemon
