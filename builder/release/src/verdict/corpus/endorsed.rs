@@ -46,7 +46,7 @@ impl Certified {
         let randomness = Randomness { secret: [1; 32], seed: [2; 32], padding: [3; 32] };
         let (challenge, credential) = Challenge::new(attested, certificate, randomness).unwrap();
         let secret = EndorsementKey::P256(&key(0x31)).activate(&credential, attested.name.as_deref().unwrap()).unwrap();
-        Endorsement::Shown(challenge.judge(&secret).unwrap())
+        Endorsement::Shown(Box::new(challenge.judge(&secret).unwrap()))
     }
 
     fn sample(&self) -> Tpm {
@@ -73,12 +73,14 @@ fn without_an_exchange_the_remedy_is_named() {
     assert!(verdict.to_text().contains("`sealstone chat`"), "{}", verdict.to_text());
 }
 
+type Change = fn(&mut Certified);
+
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut push = |name: &str, found| {
         cases.push(Case { name: name.to_owned(), expect: Expect::Refused("tpm.endorsement", 12), found });
     };
-    let changes: [(&str, fn(&mut Certified)); 13] = [
+    let changes: [(&str, Change); 13] = [
         ("signed by somebody else", |c| c.signer = 2),
         ("names another issuer", |c| c.certificate.issuer = "Somebody".into()),
         ("root that is no authority", |c| c.root.extensions.clear()),
