@@ -109,7 +109,7 @@ impl Client {
             let endorsement = endorse::exchange(stream(wire, judgement), &tpm.key).await;
             let verdict = self.appraise(&evidence, hash, &endorsement)?;
             match endorsement {
-                Endorsement::Shown(activated) if verdict.is_accepted() => self.keep(activated),
+                Endorsement::Shown(activated) if verdict.is_accepted() => self.keep(*activated),
                 _ => return Err(ClientError::Refused(Box::new(verdict))),
             }
         }
@@ -151,7 +151,7 @@ impl Client {
     fn known(&self, tpm: &TpmEvidence) -> Endorsement {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let same = shown.iter().find(|activated| tpm.key.name.as_deref() == Some(activated.name()));
-        same.map_or(Endorsement::NotAsked, |activated| Endorsement::Shown(activated.clone()))
+        same.map_or(Endorsement::NotAsked, |activated| Endorsement::Shown(Box::new(activated.clone())))
     }
 
     fn keep(&self, activated: Activated) {

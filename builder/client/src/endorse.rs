@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 8 * 1024;
 /// is the verdict's to say.
 pub(crate) async fn exchange(stream: Stream<Io>, key: &AttestationKey) -> Endorsement {
     match timeout(TIME, ask(stream, key)).await {
-        Ok(Ok(activated)) => Endorsement::Shown(activated),
+        Ok(Ok(activated)) => Endorsement::Shown(Box::new(activated)),
         Ok(Err(problem)) => Endorsement::Failed(problem),
         Err(_) => Endorsement::Failed("the machine took too long".to_owned()),
     }

@@ -10,7 +10,7 @@
 //! | [`check`] | one line of a verdict, and which refusal is worse than which |
 //! | [`snp`] | SEV-SNP attestation report, VCEK or VLEK, AMD's roots |
 //! | [`tdx`] | TDX quote, collateral, Intel's root, TCB status |
-//! | [`tpm`] | TPM 2.0 quote under an attestation key that the caller trusts |
+//! | [`tpm`] | TPM 2.0 quote under an attestation key that the caller trusts, or that sits beside a certified endorsement key |
 //! | [`x509`] | the part of X.509 that those need: certificates, revocation lists |
 //! | [`time`] | RFC 3339 to seconds and back |
 

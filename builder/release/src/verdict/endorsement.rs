@@ -15,7 +15,7 @@ pub enum Endorsement {
     /// There was one, and it failed; in words.
     Failed(String),
     /// That an attestation key is beside it in one TPM.
-    Shown(Activated),
+    Shown(Box<Activated>),
 }
 
 /// The check `tpm.endorsement`.

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "failing loudly is right in tests")]
 
 mod document;
+mod endorsed;
 mod pins;
 mod removed;
 mod sample;
@@ -88,12 +89,13 @@ fn flip(bytes: &mut [u8], at: usize, bit: u8) {
 
 #[test]
 fn every_case_refuses_and_there_are_enough_of_them() {
-    let families: [(&str, Vec<Case>); 7] = [
+    let families: [(&str, Vec<Case>); 8] = [
         ("snp, damaged", snp::cases()),
         ("snp, rightly signed", snp_signed::cases()),
         ("tdx, damaged", tdx::cases()),
         ("tdx, rightly signed", tdx_signed::cases()),
         ("tpm", tpm::cases()),
+        ("tpm, after an exchange", endorsed::cases()),
         ("documents", document::cases()),
         ("pins", pins::cases()),
     ];

@@ -6,10 +6,11 @@ use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::EncodePublicKey as _;
 use sealstone_evidence::snp::Product;
 use sealstone_evidence::testing::x509::{AT, Issuer, Made, YEAR, authority, authority_above, purposes, usage};
+use sealstone_evidence::tpm::AttestationKey;
 use serde_json::{Value, json};
 
 use super::sample::{NONCE, config, pin, text};
-use super::{Binding, Case, Expect, Roots, Verdict, flip, judge};
+use super::{Binding, Case, Endorsement, Expect, Roots, Verdict, flip, judge, judge_endorsed};
 use crate::hex::Sha256;
 
 /// Everything that a case may want to be wrong. Signed when it is judged.
@@ -144,6 +145,17 @@ impl Tpm {
             value["ak_certificates"] = list.iter().map(|der| BASE64.encode(der)).collect::<Vec<_>>().into();
         }
         value
+    }
+
+    /// The key, as the evidence has it.
+    pub(super) fn key(&self) -> AttestationKey {
+        AttestationKey::parse_area(&tpm2b(&self.area())).unwrap()
+    }
+
+    pub(super) fn judge_endorsed(&self, endorsement: &Endorsement, at: u64) -> Result<Verdict, String> {
+        let document = text(&self.document(&self.parts()));
+        let roots = Roots::Tests(Product::Genoa);
+        judge_endorsed(roots, &self.pin, document.as_bytes(), &self.policy, &self.binding, endorsement, at)
     }
 
     pub(super) fn judge_text(&self, document: &str) -> Result<Verdict, String> {
