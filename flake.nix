@@ -253,6 +253,8 @@
           ''
         ];
         PATH = "${tools}/bin";
+        # What `nix develop` runs instead writes to the outputs that this names.
+        outputs = [ "out" ];
       };
     in
     {
