@@ -19,6 +19,8 @@
         any
         attrValues
         baseNameOf
+        concatLists
+        concatStringsSep
         elem
         filter
         fromJSON
@@ -26,6 +28,7 @@
         head
         listToAttrs
         map
+        mapAttrs
         match
         path
         readFile
@@ -141,11 +144,14 @@
 
       # ---- what is built --------------------------------------------------------------------------------------------------------
 
-      root = run "sealstone-build-root" [ "root" "build" ] {
-        spec = "${sources "sealstone-spec" (file: _: spec file)}/image/inference.yaml";
-        lock = lockWithoutCrates;
-        objects = objects pooled (packagesOf "build");
-      };
+      unpacked =
+        name:
+        run "sealstone-${name}-root" [ "root" name ] {
+          spec = "${sources "sealstone-spec" (file: _: spec file)}/image/inference.yaml";
+          lock = lockWithoutCrates;
+          objects = objects pooled (packagesOf name);
+        };
+      root = unpacked "build";
 
       stage =
         name: variables:
@@ -193,22 +199,81 @@
           }) (filter (p: p ? source) seedLock.package)
         );
       };
+
+      # ---- a shell --------------------------------------------------------------------------------------------------------------
+
+      # Programs that a shell finds by name: those that read and write what is in an image, to look at it with others' eyes. They start no
+      # other programs, so that they run on the host; compilers and QEMU do, and are reached by `sealstone-root`.
+      programs = {
+        build = [ "bash" ];
+        check = [
+          "cpio"
+          "dump.erofs"
+          "fsck.erofs"
+          "fsck.fat"
+          "mcopy"
+          "mdir"
+          "minfo"
+          "mkfs.erofs"
+          "mkfs.fat"
+          "mtype"
+          "nm"
+          "objcopy"
+          "objdump"
+          "readelf"
+          "sgdisk"
+          "strings"
+          "veritysetup"
+        ];
+        run = [ ];
+      };
+
+      tools = run "sealstone-tools" [ "tools" ] {
+        tools = toJSON (mapAttrs (name: list: [ "${unpacked name}" list ]) programs);
+        objects = "{}";
+      };
+
+      # Built, it is the check that each of them starts. `nix develop` only takes a derivation whose builder is called bash.
+      shell = derivation {
+        name = "sealstone-shell";
+        inherit system;
+        builder = "${tools}/bin/bash";
+        args = [
+          "-c"
+          ''
+            for program in ${concatStringsSep " " (concatLists (attrValues programs))}; do
+              said=$("$program" --help 2>&1 </dev/null)
+              # 127 is the dynamic linker's word for a library that isn't there.
+              if [[ $? -eq 127 || $said == sealstone-seed:* ]]; then
+                echo "$program doesn't start: $said"
+                exit 1
+              fi
+            done
+            echo "$PATH" >$out
+          ''
+        ];
+        PATH = "${tools}/bin";
+        # What `nix develop` runs instead writes to the outputs that this names.
+        outputs = [ "out" ];
+      };
     in
     {
       packages.${system} = stages // {
-        inherit root image seed program;
+        inherit root image seed program tools;
         default = image;
       };
 
+      devShells.${system}.default = shell;
+
       checks.${system} = {
-        inherit image;
+        inherit image shell;
         # The seed that everything was built with is what these sources give, in this builder as well.
         seed = run "sealstone-seed-check" [ "equal" seed "${program}/bin/sealstone-seed" ] { objects = "{}"; };
       };
 
-      apps.${system}.seed = {
-        type = "app";
-        program = "${program}/bin/sealstone-seed";
+      apps.${system} = mapAttrs (_: program: { type = "app"; inherit program; }) {
+        seed = "${program}/bin/sealstone-seed";
+        root = "${tools}/bin/sealstone-root";
       };
     };
 }

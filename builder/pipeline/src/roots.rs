@@ -99,19 +99,19 @@ impl Inputs<'_> {
     }
 }
 
-/// Runs a program of an unpacked root to its end: without network, nothing of the host in reach but the folder `work`, which is `/build`
-/// and the working directory.
+/// Runs a program of an unpacked root to its end: without network, nothing of the host in reach but the folder `work`, which is `/build`,
+/// `/out` and the working directory.
 ///
 /// # Errors
 /// [`PipelineError::Sandbox`] if it can't be started or fails.
-pub fn run_in(root: &Path, work: &Path, store: &Store, argv: &[String]) -> Result<(), PipelineError> {
-    let out = store.scratch()?;
+pub fn run_in(root: &Path, work: &Path, argv: &[String]) -> Result<(), PipelineError> {
+    let work = std::path::absolute(work).doing("looking at", work)?;
     let place = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let invocation = Invocation {
         root: root.to_path_buf(),
-        work: Work::Dir(std::path::absolute(work).doing("looking at", work)?),
+        work: Work::Dir(work.clone()),
         mounts: Vec::new(),
-        out: out.path().to_path_buf(),
+        out: work,
         argv: argv.to_vec(),
         env: BTreeMap::from([
             place("PATH", "/usr/bin:/usr/sbin:/bin:/sbin"),

@@ -1,7 +1,11 @@
-//! Programs of the host, for the little that can't run in a root: what needs the user's own configuration.
+//! Programs of the host, for the little that can't run in a root: what needs the user's own configuration. And programs of a root that
+//! are to run on the host.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::error::{Ending, SandboxError};
@@ -30,6 +34,26 @@ pub fn host_command(wanted: &HostCommand) -> Result<Vec<u8>, SandboxError> {
         true => Ok(output.stdout),
         false => Err(wanted.failed(output.status, &output.stderr)),
     }
+}
+
+/// Where a root with Debian's libc has its dynamic linker. `lib64` has it as well, but as an absolute link: on a host, to the host's own.
+const LINKER: &str = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
+
+/// Where it has its libraries.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+
+/// Becomes the dynamically linked `program`, a path in an unpacked root, on the host: not isolated, with the caller's environment and open files,
+/// but with the linker and the libraries of the root that it stands in, so that the host may have others or none. It sees `name` as its own name.
+/// Other programs that it starts are the host's, which is why this is for those that start none.
+///
+/// Returns only if that fails; `NotFound` is a program that stands in no root with a libc.
+pub fn become_program(program: &Path, name: &OsStr, arguments: &[OsString]) -> io::Error {
+    let Some(root) = program.ancestors().find(|above| above.join(LINKER).is_file()) else {
+        return io::Error::new(io::ErrorKind::NotFound, format!("no {LINKER} in any folder above {}", program.display()));
+    };
+    let mut command = Command::new(root.join(LINKER));
+    command.arg("--argv0").arg(name).arg("--library-path").arg(root.join(LIBRARIES)).arg(program);
+    command.args(arguments).exec()
 }
 
 /// Starts a program of the host, standard input empty, the others to be read by the caller.
@@ -143,6 +167,13 @@ mod tests {
 
         let missing = HostCommand { argv: vec!["no-such-program-anywhere".into()], ..HostCommand::default() };
         assert!(matches!(host_command(&missing), Err(SandboxError::HostCommandNotStarted { .. })));
+    }
+
+    #[test]
+    fn a_program_of_no_root_is_refused() {
+        let error = become_program(Path::new("/proc/self/status"), OsStr::new("status"), &[]);
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("/proc/self/status"), "{error}");
     }
 
     #[test]

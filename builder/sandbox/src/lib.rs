@@ -8,7 +8,7 @@
 //! | `inner` | the inner side: this program re-executed, first as supervisor, then as PID 1 of the namespaces |
 //! | `plan` | what the outer and the inner side tell each other |
 //! | `host` | [`probe`]: may this host make namespaces, and how to mend it if not |
-//! | `command` | [`host_command`], [`host_spawn`]: a program of the host, for what can't be isolated (`cargo fetch`, the user's own QEMU) |
+//! | `command` | [`host_command`], [`host_spawn`]: a program of the host, for what can't be isolated (`cargo fetch`, the user's own QEMU); [`become_program`]: one of a root, on the host |
 //! | `error` | [`SandboxError`] |
 //!
 //! # How an action is isolated
@@ -28,7 +28,7 @@ mod plan;
 mod run;
 mod unpack;
 
-pub use command::{HostCommand, HostRunning, host_command, host_spawn};
+pub use command::{HostCommand, HostRunning, become_program, host_command, host_spawn};
 pub use error::{Ending, SandboxError, UnpackError};
 pub use host::{HostProblem, probe};
 pub use inner::enter_if_inner;

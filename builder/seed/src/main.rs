@@ -11,24 +11,32 @@
 //! | `image STAGE…` | puts the image together from all stages | what `sealstone build --out` writes |
 //! | `program` | builds this program | `bin/sealstone-seed` |
 //! | `equal A B` | compares two files | an empty file, if they are equal |
+//! | `tools` | makes programs of the roots startable from a shell | see [`tools`] |
 //!
-//! They take their surroundings from the variables that [`nix`] lists.
+//! They take their surroundings from the variables that [`nix`] lists. What `tools` makes is started as this program under other names.
 
 mod image;
 mod nix;
 mod stage;
+mod tools;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
 /// How it is called.
-const USAGE: &str = "usage: sealstone-seed root NAME | stage NAME | image STAGE… | program | equal A B";
+const USAGE: &str = "usage: sealstone-seed root NAME | stage NAME | image STAGE… | program | equal A B | tools";
 
 fn main() -> ExitCode {
     sealstone_sandbox::enter_if_inner();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+    let done = match tools::home() {
+        Some(home) => tools::run(&home),
+        None => {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sealstone-seed: {error:#}");
@@ -44,6 +52,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["image", stages @ ..] => image::image(stages, &nix::Surroundings::read()?),
         ["program"] => stage::program(&nix::Surroundings::read()?),
         ["equal", a, b] => equal(a, b),
+        ["tools"] => tools::make(),
         _ => bail!(USAGE),
     }
 }

@@ -10,6 +10,7 @@
 //! | `objectsPath` | path of a JSON object: SHA-256 → path of the fetched file |
 //! | `roots` | output of `root build` |
 //! | `source` | for `program`: the source tree |
+//! | `tools` | for `tools`: a JSON object, name of a root → [output of `root NAME`, [program, …]] |
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RootArgs, reporter: &dyn Reporter) -> Outcome {
         false => {
             // Others may use the store meanwhile: a root, once unpacked, never changes.
             drop(guard);
-            roots::run_in(&root, &args.work, &store, &args.command)?;
+            roots::run_in(&root, &args.work, &args.command)?;
         }
     }
     Ok(DONE)
