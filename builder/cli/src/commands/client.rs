@@ -24,7 +24,7 @@ pub(crate) fn client(args: &TrustArgs) -> Result<Client, Failure> {
     vendors.read()?;
     let client = Client::new(target, Trust { pin: load(&args.pin)?, policy, clock: now });
     Ok(client.supplemented(Supplement::new(move |evidence| {
-        let read = vendors.read().map_err(|failure| failure.to_string())?;
+        let read = vendors.read().map_err(|failure| failure.error.to_string())?;
         read.add(evidence)
     })))
 }
