@@ -189,6 +189,9 @@ pub(crate) struct RunArgs {
     /// Attach none of the packs in DIR
     #[arg(long)]
     pub(crate) no_packs: bool,
+    /// Begin with a copy of this software TPM's state (a folder of swtpm's), such as one with an endorsement key that somebody certified
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tpm_state: Option<PathBuf>,
     /// Loopback port that leads to the daemon [default: one that is free]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,

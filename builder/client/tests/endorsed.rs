@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/certified.rs"]
+#[allow(unreachable_pub)]
+mod certified;
 #[allow(unreachable_pub, dead_code)]
 mod support;
 #[path = "../../../image/daemon/tests/support/swtpm.rs"]
@@ -15,24 +18,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use p256::ecdsa::SigningKey;
+use certified::{certify, key, root};
 use sealstone_client::{Client, ClientError, Trust};
 use sealstone_config::Digest;
 use sealstone_daemon::tpm::Transport;
 use sealstone_evidence::testing::snp::keys;
 use sealstone_evidence::testing::tpm::{EndorsementKey, endorsement};
 use sealstone_evidence::testing::x509::{AT, Issuer, Made, YEAR, authority, purposes};
-use sealstone_evidence::x509::Certificate;
 use sealstone_release::policy::Policy;
 use sealstone_release::time::Moment;
 use sealstone_release::verdict::{Check, Outcome};
 use support::{LIMITS, MEASURED, Started, pin, start_with};
-use swtpm::{Socket, Swtpm, write_nv};
+use swtpm::{Socket, Swtpm};
 use tpm::{Endorsement, FakeTpm};
-
-fn key(holder: u8) -> SigningKey {
-    SigningKey::from_slice(&[holder; 32]).unwrap()
-}
 
 const OURS: u8 = 0x31;
 const ROOT: u8 = 1;
@@ -44,12 +42,11 @@ fn certificate(change: impl FnOnce(&mut Made)) -> Vec<u8> {
     made.der(Issuer::P256(&key(ROOT)))
 }
 
+const VALIDITY: (u64, u64) = (AT - YEAR, AT + YEAR);
+
 /// A policy with the root of `holder`, and with no other way to trust a TPM.
 fn policy(holder: u8) -> String {
-    let made = Made { subject: "Root".into(), ..endorsement(EndorsementKey::P256(&key(holder)), "Root") };
-    let der = Made { extensions: vec![authority()], ..made }.der(Issuer::P256(&key(holder)));
-    let pem = Certificate::from_der("root", &der).unwrap().to_pem();
-    let pem: String = pem.lines().map(|line| format!("    {line}\n")).collect();
+    let pem: String = root(holder, VALIDITY).lines().map(|line| format!("    {line}\n")).collect();
     format!("schema: sealstone/policy/v1\ntpm:\n  endorsement_roots:\n  - |\n{pem}")
 }
 
@@ -202,36 +199,15 @@ impl Transport for OneBank {
     }
 }
 
-/// swtpm with PCR 4 as the pin says, whose endorsement key, made from the standard template, is certified under the root of [`ROOT`].
+/// swtpm with PCR 4 as the pin says, whose endorsement key is certified under the root of [`ROOT`].
 fn certified(swtpm: &Swtpm, index: u32) -> Socket {
     let mut socket = swtpm.connect();
-    let room = |bytes: &[u8]| [bytes, &vec![0xff; 1500 - bytes.len()]].concat();
     sealstone_client::run(async {
         swtpm::extend(&mut socket, 4, &MEASURED).await;
-        write_nv(&mut socket, index, &room(&[0x30, 0x82, 0, 0])).await;
-        let mut tpm = sealstone_daemon::tpm::Tpm::new(&mut socket);
-        let found = tpm.endorsement_certificate().await.unwrap().unwrap();
-        tpm.create_endorsement_key(&found).await.unwrap();
-        let public = swtpm::public_area(&mut socket, 0x8000_0000).await;
-        swtpm::flush(&mut socket, 0x8000_0000).await;
-        let made = Made { spki: spki(&public), ..endorsement(EndorsementKey::P256(&key(OURS)), "Root") };
-        swtpm::overwrite_nv(&mut socket, index, &room(&made.der(Issuer::P256(&key(ROOT))))).await;
+        certify(&mut socket, index, ROOT, VALIDITY).await;
     })
     .unwrap();
     socket
-}
-
-/// SubjectPublicKeyInfo of an endorsement key's TPM2B_PUBLIC: a modulus of 256 bytes, or two coordinates, stand at its end.
-fn spki(public: &[u8]) -> Vec<u8> {
-    use p256::pkcs8::EncodePublicKey as _;
-    if public[2..4] == [0, 1] {
-        let modulus = sealstone_evidence::x509::PublicKey::rsa(&public[public.len() - 256..]).unwrap();
-        let sealstone_evidence::x509::PublicKey::Rsa(key) = modulus else { unreachable!() };
-        return key.to_public_key_der().unwrap().as_bytes().to_vec();
-    }
-    let (x, y) = (&public[public.len() - 66..][..32], &public[public.len() - 32..]);
-    let key = p256::PublicKey::from_sec1_bytes(&[&[4], x, y].concat()).unwrap();
-    key.to_public_key_der().unwrap().as_bytes().to_vec()
 }
 
 /// The TPM that somebody else wrote, with the front's own commands and the client's own credential: everything but the kernel between.

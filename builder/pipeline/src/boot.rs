@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Starts the software TPM, then becomes QEMU, whose arguments it gets.
 const SCRIPT: &str = "\
-mkdir /build/tpm
+mkdir -p /build/tpm
 cp /usr/share/OVMF/OVMF_VARS_4M.fd /build/vars.fd
 swtpm socket --tpm2 --tpmstate dir=/build/tpm --ctrl type=unixio,path=/build/tpm/sock --terminate --daemon
 exec qemu-system-x86_64 \"$@\"
@@ -51,7 +51,7 @@ exec qemu-system-x86_64 \"$@\"
 
 /// Becomes the software TPM of a QEMU outside, and says first that its socket is there.
 const TPM_SCRIPT: &str = "\
-mkdir /build/tpm
+mkdir -p /build/tpm
 cp /usr/share/OVMF/OVMF_VARS_4M.fd /build/vars.fd
 swtpm socket --tpm2 --tpmstate dir=/build/tpm --ctrl type=unixio,path=/build/tpm/sock --terminate --daemon
 echo started
@@ -74,6 +74,8 @@ pub struct Machine {
     pub way: Way,
     /// Files to attach as read-only disks besides the image's own, in this order, which means nothing to the image.
     pub packs: Vec<PathBuf>,
+    /// Folder with the state of a software TPM (`swtpm`), of which the machine's gets a copy; otherwise it begins as a new one.
+    pub tpm_state: Option<PathBuf>,
     /// Memory in MiB.
     pub memory: u32,
     /// Port of the loopback interface that leads to the daemon.
@@ -151,6 +153,9 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
         fs::create_dir(made).doing("creating", made)?;
     }
     let button = Button::of(&work)?;
+    if let Some(state) = &machine.tpm_state {
+        copy_files(state, &work.join("tpm"))?;
+    }
     let cmdline = dir.join("cmdline");
     let cmdline = fs::read_to_string(&cmdline).doing("reading", &cmdline)?;
     let image = dir.canonicalize().doing("finding", dir)?;
@@ -176,6 +181,23 @@ pub fn start(store: &Store, root: &Path, dir: &Path, machine: &Machine) -> Resul
         process.forward(&sender);
     }
     Ok(Booted { processes, lines, button, _scratch: scratch })
+}
+
+/// Copies the files in `from`, of which there must be one, into the new folder `to`.
+fn copy_files(from: &Path, to: &Path) -> Result<(), PipelineError> {
+    fs::create_dir(to).doing("creating", to)?;
+    let mut count = 0_usize;
+    for entry in fs::read_dir(from).doing("reading", from)? {
+        let path = entry.doing("reading", from)?.path();
+        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+            fs::copy(&path, to.join(name)).doing("copying", &path)?;
+            count = count.saturating_add(1);
+        }
+    }
+    match count {
+        0 => Err(PipelineError::Boot(format!("{} has no state of a TPM: there is no file in it", from.display()))),
+        _ => Ok(()),
+    }
 }
 
 /// The pinned QEMU with its TPM, in one sandbox.
@@ -417,6 +439,7 @@ mod tests {
         let machine = Machine {
             way: Way::Disk,
             packs: Vec::new(),
+            tpm_state: None,
             memory: 1024,
             port: 1,
             guest_port: 2,

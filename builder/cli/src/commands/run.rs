@@ -35,7 +35,8 @@ pub(crate) fn run(args: &RunArgs, reporter: &dyn Reporter) -> Outcome {
         Some(program) => Qemu::Own { program: program.clone(), accel: args.accel.clone() },
         None => Qemu::Pinned,
     };
-    let machine = Machine { packs, way, memory: args.memory, port, guest_port: project.spec.network.port, qemu };
+    let tpm_state = args.tpm_state.clone();
+    let machine = Machine { packs, way, tpm_state, memory: args.memory, port, guest_port: project.spec.network.port, qemu };
     reporter.event(Event::Step {
         step: format!("booting {} ({way}); the daemon will answer on 127.0.0.1:{port}", args.dir.display()),
     });
