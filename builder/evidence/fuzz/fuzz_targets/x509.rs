@@ -1,9 +1,10 @@
-//! Any bytes as a certificate, a PEM text of certificates, and a revocation list.
+//! Any bytes as a certificate, an endorsement key's in particular, a PEM text of certificates, and a revocation list.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sealstone_evidence::snp::{Endorsement, Product};
 use sealstone_evidence::tdx::PckClaims;
+use sealstone_evidence::tpm::EndorsementCertificate;
 use sealstone_evidence::x509::{Certificate, RevocationList};
 
 fuzz_target!(|data: &[u8]| {
@@ -14,6 +15,9 @@ fuzz_target!(|data: &[u8]| {
         for product in [Product::Milan, Product::Turin] {
             let _ = Endorsement::from_certificate(&certificate, product);
         }
+    }
+    if let Ok(certificate) = EndorsementCertificate::from_der(data) {
+        let _ = certificate.verify(&[], 1_700_000_000);
     }
     let _ = Certificate::list_from_pem("chain", data);
     if let Ok(list) = RevocationList::from_der("list", data) {
