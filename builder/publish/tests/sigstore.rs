@@ -19,6 +19,8 @@ fn data() -> PathBuf {
             "--format-version",
             "1",
             "--locked",
+            "--features",
+            "sigstore",
             "--filter-platform",
             "x86_64-unknown-linux-gnu",
             "--manifest-path",
