@@ -23,8 +23,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The surface for others over the three crates of verification, and nothing else: it is what a browser runs.
     ("sealstone-verify", &["ovmf-measure", "sealstone-evidence", "sealstone-release"]),
     ("sealstone-publish", &["sealstone-release"]),
-    // Talks to images: verifies, and never uses what builds.
-    ("sealstone-client", &["sealstone-release"]),
+    // Talks to images: verifies, and never uses what builds. Of `evidence` it makes the exchange about a TPM's endorsement key.
+    ("sealstone-client", &["sealstone-evidence", "sealstone-release"]),
     ("sealstone-inputs", &["sealstone-spec"]),
     // Fetches for verification what it is handed: `inputs` has the only HTTP client that leaves the machine. Nothing of verification uses it.
     ("sealstone-collateral", &["sealstone-evidence", "sealstone-inputs", "sealstone-release"]),
