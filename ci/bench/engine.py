@@ -5,6 +5,9 @@
 Each round measures all of them once, the next in the opposite order; what counts is the median of the rounds' ratios, so that what else the machine does
 meanwhile weighs on both. `-` for the two tools of llama.cpp leaves their part out.
 
+With fewer threads than processors, whatever computes has the first of them, and this program, front and proxy have the others: then nobody who asks takes
+time from who answers, as it is where clients are elsewhere.
+
 How it could fool itself: by prompts from the cache (each has numbers of its own and a salt of its own), by replies that end early (they may not, and tokens
 are counted), by another work than llama.cpp's (lengths, batches, threads and context are the same, decoding starts at one token as there).
 """
@@ -30,6 +33,18 @@ AT_ONCE, BATCHED_PROMPT, BATCHED_REPLY = 8, 128, 64
 # Of the first token's: small, so that what comes on top of the computing is seen.
 FIRST_PROMPT, FIRSTS = 8, 31
 dice = random.Random(1)
+processors = sorted(os.sched_getaffinity(0))
+computing, asking = processors[: int(THREADS)], processors[int(THREADS) :]
+
+
+def apart(program):
+    """The program on the processors that compute, while everything else is on the others; as it is if there are none."""
+    if not asking or program == "-":
+        return program
+    wrapper = pathlib.Path(WORK, pathlib.Path(program).name + ".apart")
+    wrapper.write_text(f'#!/bin/sh\nexec taskset -c {",".join(map(str, computing))} {program} "$@"\n')
+    wrapper.chmod(0o755)
+    return str(wrapper)
 
 
 def numbers(count):
@@ -186,6 +201,11 @@ def first_token(direct, daemon):
 
 
 def main():
+    global ENGINE, LLAMA_BENCH, BATCHED_BENCH
+    # The engine takes as many threads as it has processors.
+    ENGINE, LLAMA_BENCH, BATCHED_BENCH = map(apart, (ENGINE, LLAMA_BENCH, BATCHED_BENCH))
+    if asking:
+        os.sched_setaffinity(0, asking)
     print(f"{os.path.basename(MODEL)}, {THREADS} threads, {ROUNDS} rounds, load {os.getloadavg()[0]:.1f}", flush=True)
     direct, daemon = Direct(), Daemon()
     met = []
