@@ -28,7 +28,7 @@ pub(crate) use release::{
     VerifyReleaseArgs,
 };
 pub(crate) use seed::SeedArgs;
-pub(crate) use verify::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
+pub(crate) use verify::{JudgeArgs, VendorArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
 
 /// Cuts confidential-VM images, the same to the byte on every machine, and predicts the measurement they boot with.
 #[derive(Debug, Parser)]

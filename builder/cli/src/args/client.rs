@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::VendorArgs;
+
 /// Which image is trusted at the far end.
 #[derive(Args, Debug)]
 pub(crate) struct TrustArgs {
@@ -17,16 +19,9 @@ pub(crate) struct TrustArgs {
     /// Policy (YAML); without it the defaults hold: no debug, no migration, no Milan, TCB up to date, no unknown TPM
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// SEV-SNP: certificates to use instead of the machine's own; PEM of the VCEK or VLEK and those above it. As the next two, read anew
-    /// for each connection; `sealstone collateral fetch` writes all of them
-    #[arg(long, value_name = "FILE")]
-    pub(crate) certificates: Option<PathBuf>,
-    /// SEV-SNP: AMD's revocation list (DER) to use instead of the machine's own
-    #[arg(long, value_name = "FILE")]
-    pub(crate) crl: Option<PathBuf>,
-    /// TDX: collateral to use instead of the machine's own, which sends none
-    #[arg(long, value_name = "FILE")]
-    pub(crate) collateral: Option<PathBuf>,
+    /// Read anew for each connection.
+    #[command(flatten)]
+    pub(crate) vendors: VendorArgs,
 }
 
 /// Talk to a model in an attested image

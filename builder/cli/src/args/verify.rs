@@ -33,6 +33,18 @@ pub(crate) struct VerifyPinArgs {
     /// The nonce that the evidence was asked for with: 64 lower-case hex digits. Without it, nothing shows that it is fresh
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<String>,
+    #[command(flatten)]
+    pub(crate) vendors: VendorArgs,
+    /// Folder with the image that you think was started: says which of its files aren't the pinned ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+/// What the vendors say of a machine, from files; `sealstone collateral fetch` writes them.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VendorArgs {
     /// SEV-SNP: certificates to use instead of the machine's own; PEM of the VCEK or VLEK and those above it
     #[arg(long, value_name = "FILE")]
     pub(crate) certificates: Option<PathBuf>,
@@ -42,11 +54,6 @@ pub(crate) struct VerifyPinArgs {
     /// TDX: collateral to use instead of the machine's own
     #[arg(long, value_name = "FILE")]
     pub(crate) collateral: Option<PathBuf>,
-    /// Folder with the image that you think was started: says which of its files aren't the pinned ones
-    #[arg(long, value_name = "DIR")]
-    pub(crate) image: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) judge: JudgeArgs,
 }
 
 #[derive(Debug, Subcommand)]

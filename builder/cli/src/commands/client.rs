@@ -1,7 +1,7 @@
 //! What `chat` and `proxy` have in common: whom to trust, and how a verdict is shown.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealstone_client::{Client, Supplement, Trust, now};
 use sealstone_evidence::tdx::Collateral;
@@ -12,56 +12,42 @@ use sealstone_release::verdict::Verdict;
 
 use super::explain::load;
 use super::verify::parse;
-use crate::args::TrustArgs;
+use crate::args::{TrustArgs, VendorArgs};
 use crate::exit::{Failure, USAGE};
 
 /// The client that the arguments describe.
 pub(crate) fn client(args: &TrustArgs) -> Result<Client, Failure> {
     let target = args.url.parse().map_err(|e| Failure::new(USAGE, anyhow::anyhow!("{}: {e}", args.url)))?;
     let policy = args.policy.as_deref().map(policy).transpose()?.unwrap_or_default();
-    let vendors = Vendors::of(args);
+    let files = args.vendors.clone();
     // A file that isn't there, or isn't what it is given as, is found before anybody is asked anything.
-    vendors.read()?;
+    Statements::read(&files)?;
     let client = Client::new(target, Trust { pin: load(&args.pin)?, policy, clock: now });
     Ok(client.supplemented(Supplement::new(move |evidence| {
-        let read = vendors.read().map_err(|failure| failure.error.to_string())?;
-        read.add(evidence)
+        Statements::read(&files).map_err(|failure| failure.error.to_string())?.add(evidence)
     })))
 }
 
-/// Files with what the vendors say.
-struct Vendors {
-    certificates: Option<PathBuf>,
-    crl: Option<PathBuf>,
-    collateral: Option<PathBuf>,
-}
-
-/// What is in them.
-struct Statements {
+/// What the vendors say, as read from files.
+pub(super) struct Statements {
     certificates: Option<Vec<Certificate>>,
     crl: Option<RevocationList>,
     collateral: Option<Collateral>,
 }
 
-impl Vendors {
-    fn of(args: &TrustArgs) -> Self {
-        Self { certificates: args.certificates.clone(), crl: args.crl.clone(), collateral: args.collateral.clone() }
-    }
-
-    fn read(&self) -> Result<Statements, Failure> {
+impl Statements {
+    pub(super) fn read(files: &VendorArgs) -> Result<Self, Failure> {
         let list = |bytes: &[u8]| Certificate::list_from_pem("the certificates", bytes);
         let crl = |bytes: &[u8]| RevocationList::from_der("the revocation list", bytes);
-        Ok(Statements {
-            certificates: self.certificates.as_deref().map(|file| parse(file, list)).transpose()?,
-            crl: self.crl.as_deref().map(|file| parse(file, crl)).transpose()?,
-            collateral: self.collateral.as_deref().map(|file| parse(file, Collateral::parse)).transpose()?,
+        Ok(Self {
+            certificates: files.certificates.as_deref().map(|file| parse(file, list)).transpose()?,
+            crl: files.crl.as_deref().map(|file| parse(file, crl)).transpose()?,
+            collateral: files.collateral.as_deref().map(|file| parse(file, Collateral::parse)).transpose()?,
         })
     }
-}
 
-impl Statements {
     /// To evidence that they are about; what they say of another vendor's machines is passed over.
-    fn add(self, evidence: &mut Evidence) -> Result<(), String> {
+    pub(super) fn add(self, evidence: &mut Evidence) -> Result<(), String> {
         if let Some(list) = self.certificates {
             evidence.set_certificates(list).map_err(|error| format!("--certificates: {error}"))?;
         }

@@ -16,6 +16,7 @@ use sealstone_release::policy::Policy;
 use sealstone_release::time::Moment;
 use sealstone_release::verdict::{self, Binding, Verdict};
 
+use super::client::Statements;
 use super::explain::load;
 use super::measure::{emit, print_json};
 use crate::args::{JudgeArgs, Verify, VerifyArgs, VerifyPinArgs, VerifySnpArgs, VerifyTdxArgs, VerifyTpmArgs};
@@ -42,25 +43,16 @@ fn pinned(args: &VerifyPinArgs) -> Result<Verdict, Failure> {
     let pin = load(args.release.as_deref().or(args.pin.as_deref()).ok_or_else(|| missing("--pin"))?)?;
     let mut evidence = parse(args.evidence.as_deref().ok_or_else(|| missing("--evidence"))?, Evidence::parse)?;
     let unused = |option: &str| Failure::new(USAGE, anyhow::anyhow!("{option} doesn't go with {} evidence", evidence.tee()));
-    if args.certificates.is_some() && evidence.tee() != "sev-snp" {
+    if args.vendors.certificates.is_some() && evidence.tee() != "sev-snp" {
         return Err(unused("--certificates"));
     }
-    if args.crl.is_some() && evidence.tee() != "sev-snp" {
+    if args.vendors.crl.is_some() && evidence.tee() != "sev-snp" {
         return Err(unused("--crl"));
     }
-    if args.collateral.is_some() && evidence.tee() != "tdx" {
+    if args.vendors.collateral.is_some() && evidence.tee() != "tdx" {
         return Err(unused("--collateral"));
     }
-    if let Some(file) = &args.certificates {
-        let list = parse(file, |bytes| Certificate::list_from_pem("the certificates", bytes))?;
-        evidence.set_certificates(list).map_err(|e| Failure::bad_input(format!("reading {}: {e}", file.display())))?;
-    }
-    if let Some(file) = &args.crl {
-        evidence.set_revocation(parse(file, |bytes| RevocationList::from_der("the revocation list", bytes))?);
-    }
-    if let Some(file) = &args.collateral {
-        evidence.set_collateral(parse(file, Collateral::parse)?);
-    }
+    Statements::read(&args.vendors)?.add(&mut evidence).map_err(Failure::bad_input)?;
     let binding = match &args.nonce {
         None => Binding::Offline,
         Some(text) => Binding::Nonce(
