@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use sealstone_release::pin::{Contents, Pin};
 use serde::Serialize;
 
 use crate::inputs::{self, Change, Kind};
@@ -89,8 +90,15 @@ pub fn compare(a: &Side, b: &Side) -> Report {
         artefacts,
         registers,
     };
-    report.sentences = sentences::of(&report);
+    report.sentences = sentences::of(&report, published_otherwise(a, b));
     report
+}
+
+/// Whether the pins differ, and only by what a release adds to a build's.
+fn published_otherwise(a: &Side, b: &Side) -> bool {
+    let (Some(a), Some(b)) = (&a.pin, &b.pin) else { return false };
+    let built = |pin: &Pin| Contents { validity: None, supersedes: None, ..pin.contents().clone() };
+    a != b && built(a) == built(b)
 }
 
 /// Files that differ: what others are made of first, documents last.

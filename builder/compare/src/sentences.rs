@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::inputs::{ANY, CMDLINE, CONFIG, Change, Kind};
 use crate::registers::{Moved, in_words, list};
 use crate::report::Report;
+use crate::side::PIN;
 use crate::stages::{CONFIG_FILE, PACKS, Step};
 
 /// More inputs than these are counted and not named in a sentence; the document lists all.
@@ -21,9 +22,13 @@ struct Cause {
     detail: String,
 }
 
-pub(crate) fn of(report: &Report) -> Vec<String> {
+/// `published` says whether the pins differ only by what a release adds to a build's.
+pub(crate) fn of(report: &Report, published: bool) -> Vec<String> {
     if report.equal {
         return vec!["Both are the same.".into()];
+    }
+    if published && report.artefacts.iter().all(|artefact| artefact.name == PIN) && report.inputs.is_empty() {
+        return vec!["The image is the same; the pins differ in when they are valid, or in what they supersede.".into()];
     }
     let causes: Vec<Cause> = from_inputs(&report.inputs).into_iter().chain(report.origins().map(from_origin)).collect();
     let causes: Vec<Cause> = uncaused(report, &causes).into_iter().chain(causes).collect();

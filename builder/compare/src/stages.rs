@@ -198,13 +198,23 @@ pub(crate) fn places_of(a: &Side, b: &Side, file: &str) -> Vec<Place> {
     }
 }
 
-/// Whether both sides know a file and it isn't the same; or only one of two sides that list their files has it.
+/// Whether both sides know a file and it isn't the same; or only one of two sides that list their files has it. A release has no packs:
+/// of one without any the pin has to tell, by each model's root.
 pub(crate) fn differs(a: &Side, b: &Side, file: &str) -> bool {
     match (a.digests.get(file), b.digests.get(file)) {
         (Some(x), Some(y)) => x != y,
         (None, None) => false,
+        _ if file.starts_with("packs/") && (has_no_packs(a) || has_no_packs(b)) => models(a) != models(b),
         _ => a.provenance.is_some() && b.provenance.is_some(),
     }
+}
+
+fn has_no_packs(side: &Side) -> bool {
+    !side.digests.keys().any(|name| name.starts_with("packs/"))
+}
+
+fn models(side: &Side) -> Option<&[Model]> {
+    side.pin.as_ref().map(|pin| pin.contents().models.as_slice())
 }
 
 /// Whether a part is known to be the same on both sides. A part that neither has is.

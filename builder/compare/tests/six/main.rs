@@ -155,3 +155,25 @@ fn every_byte_has_a_place() {
         assert!(!sealstone_compare::places::places(&bytes[..1], bytes, [None, None]).is_empty(), "{name}");
     }
 }
+
+/// What was released is what was built, without the packs and with a time in the pin.
+#[test]
+fn a_release_and_its_build() {
+    let built = Recipe::default().files();
+    let mut released = built.clone();
+    released.retain(|name, _| !name.starts_with("packs/"));
+    assert_eq!(
+        compare(&Side::of(built.clone()).unwrap(), &Side::of(released.clone()).unwrap()).sentences,
+        ["Both are the same."]
+    );
+    let mut pin: serde_json::Value = serde_json::from_slice(&released["pin.json"]).unwrap();
+    pin["validity"] = serde_json::json!({"not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z"});
+    released.insert("pin.json".into(), sealstone_release::pin::Pin::parse(&pin.to_string()).unwrap().to_text().into_bytes());
+    let report = compare(&Side::of(released.clone()).unwrap(), &Side::of(built).unwrap());
+    let [only] = report.sentences.as_slice() else { panic!("{:?}", report.sentences) };
+    assert!(only.starts_with("The image is the same; the pins differ"), "{only}");
+    assert!(!report.equal && report.registers.moved.is_empty());
+    // Another model isn't hidden by that: its root stands in the pin.
+    let other = Recipe { salt: 8, ..Recipe::default() }.files();
+    assert!(!compare(&Side::of(released).unwrap(), &Side::of(other).unwrap()).registers.moved.is_empty());
+}
