@@ -19,7 +19,6 @@ pub(crate) struct TrustArgs {
     /// Policy (YAML); without it the defaults hold: no debug, no migration, no Milan, TCB up to date, no unknown TPM
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Read anew for each connection.
     #[command(flatten)]
     pub(crate) vendors: VendorArgs,
 }

@@ -1,7 +1,7 @@
 //! What `chat` and `proxy` have in common: whom to trust, and how a verdict is shown.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealstone_client::{Client, Supplement, Trust, now};
 use sealstone_evidence::tdx::Collateral;
@@ -30,7 +30,8 @@ pub(crate) fn client(args: &TrustArgs) -> Result<Client, Failure> {
 
 /// What the vendors say, as read from files.
 pub(super) struct Statements {
-    certificates: Option<Vec<Certificate>>,
+    /// With the file's name, for an error that only the evidence brings out.
+    certificates: Option<(PathBuf, Vec<Certificate>)>,
     crl: Option<RevocationList>,
     collateral: Option<Collateral>,
 }
@@ -40,7 +41,11 @@ impl Statements {
         let list = |bytes: &[u8]| Certificate::list_from_pem("the certificates", bytes);
         let crl = |bytes: &[u8]| RevocationList::from_der("the revocation list", bytes);
         Ok(Self {
-            certificates: files.certificates.as_deref().map(|file| parse(file, list)).transpose()?,
+            certificates: files
+                .certificates
+                .as_ref()
+                .map(|file| Ok::<_, Failure>((file.clone(), parse(file, list)?)))
+                .transpose()?,
             crl: files.crl.as_deref().map(|file| parse(file, crl)).transpose()?,
             collateral: files.collateral.as_deref().map(|file| parse(file, Collateral::parse)).transpose()?,
         })
@@ -48,8 +53,8 @@ impl Statements {
 
     /// To evidence that they are about; what they say of another vendor's machines is passed over.
     pub(super) fn add(self, evidence: &mut Evidence) -> Result<(), String> {
-        if let Some(list) = self.certificates {
-            evidence.set_certificates(list).map_err(|error| format!("--certificates: {error}"))?;
+        if let Some((file, list)) = self.certificates {
+            evidence.set_certificates(list).map_err(|error| format!("reading {}: {error}", file.display()))?;
         }
         if let Some(list) = self.crl {
             evidence.set_revocation(list);
