@@ -332,3 +332,30 @@ fn two_hundred_at_once_get_their_own() {
         engine.abort();
     });
 }
+
+/// Many megabytes for a few bytes of a request: whoever doesn't take them can't have more made without bound.
+#[test]
+fn replies_that_nobody_takes_are_bounded() {
+    run(async {
+        let (client, mut mock) = silent(engine::Limits::DEFAULT);
+        mock.hello(facts()).await;
+        until(|| matches!(client.state(), State::Ready(_))).await;
+        let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+        let api = Api::new(&measured, vec![client], Limits { replies: 250_000, ..Limits::DEFAULT });
+        let mut ask = async |width: usize| {
+            let play = async {
+                let Some(Order::Embed(embed)) = mock.order().await else { panic!("no order") };
+                mock.say(Report::Embedding(Embedding { id: embed.id, vector: vec![0.5; width], tokens: 2 })).await;
+            };
+            tokio_join(post(&api, "/v1/embeddings", &json!({"model": "alpha", "input": "a"})), play).await.0
+        };
+        let held = [ask(30_000).await, ask(30_000).await];
+        assert_eq!(held.each_ref().map(|held| held.status().as_u16()), [200; 2]);
+        assert_eq!(ask(30_000).await.status(), 429);
+        assert_eq!(ask(1000).await.status(), 200, "small ones take no room");
+        // Taken or not: what is gone takes no room.
+        let [taken, _left] = held;
+        assert_eq!(value(taken).await["data"][0]["embedding"][29_999], 0.5);
+        assert_eq!(ask(30_000).await.status(), 200);
+    });
+}
