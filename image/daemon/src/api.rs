@@ -60,7 +60,8 @@ pub struct Limits {
 
 impl Limits {
     /// What the image uses.
-    pub const DEFAULT: Limits = Limits { body: 2 << 20, bodies: 64 << 20, replies: 128 << 20, body_time: Duration::from_secs(30) };
+    pub const DEFAULT: Limits =
+        Limits { body: 2 << 20, bodies: 64 << 20, replies: 128 << 20, body_time: Duration::from_secs(30) };
 }
 
 /// Bytes of a reply that takes no room.

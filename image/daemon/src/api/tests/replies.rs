@@ -130,8 +130,12 @@ fn a_schema_reaches_the_engine_as_it_was_written() {
     const SCHEMA: &str = r#"{"type": "object", "properties": {"why": {"enum": [1.0, 1e2]}, "answer": {"type": "null"}}, "required": ["why", "answer"]}"#;
     run(async {
         let (api, mut mock) = started(engine::Limits::DEFAULT).await;
-        for (path, input) in [("/v1/chat/completions", r#""messages":[{"role":"user","content":"x"}]"#), ("/v1/completions", r#""prompt":"x""#)] {
-            let body = format!(r#"{{"model":"alpha",{input},"response_format":{{"type":"json_schema","json_schema":{{"name":"s","schema":{SCHEMA}}}}}}}"#);
+        for (path, input) in
+            [("/v1/chat/completions", r#""messages":[{"role":"user","content":"x"}]"#), ("/v1/completions", r#""prompt":"x""#)]
+        {
+            let body = format!(
+                r#"{{"model":"alpha",{input},"response_format":{{"type":"json_schema","json_schema":{{"name":"s","schema":{SCHEMA}}}}}}}"#
+            );
             let play = async {
                 let order = mock.generate().await;
                 assert_eq!(order.constraint, Constraint::JsonSchema(SCHEMA.to_owned()));
@@ -141,7 +145,10 @@ fn a_schema_reaches_the_engine_as_it_was_written() {
             assert_eq!(response.unwrap().status(), 200);
             let twice = body.replace(r#""name":"s""#, r#""schema":{}"#);
             let refused = send(&api, Method::POST, path, twice.as_bytes()).await.unwrap();
-            assert_eq!((refused.status().as_u16(), value(refused).await["error"]["param"].as_str()), (400, Some("response_format")));
+            assert_eq!(
+                (refused.status().as_u16(), value(refused).await["error"]["param"].as_str()),
+                (400, Some("response_format"))
+            );
         }
     });
 }
