@@ -1,6 +1,9 @@
 //! The fields that chat and text completions share, and the order that they make.
 
+use std::collections::BTreeMap;
+
 use sealstone_protocol::{Constraint, Facts, Generate, LogitBias, Prompt, RequestId, Salt, Sampling, limits};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -32,8 +35,8 @@ pub(super) enum Delivery {
 const MEANINGLESS: &[&str] = &["user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 impl Asked {
-    /// Takes the shared fields.
-    pub(super) fn take(fields: &mut Fields) -> Result<Asked, ApiError> {
+    /// Takes the shared fields; `body` is what they stand in.
+    pub(super) fn take(fields: &mut Fields, body: &[u8]) -> Result<Asked, ApiError> {
         let model = fields.text("model")?;
         let model = fields.required("model", model)?;
         let newer = fields.count("max_completion_tokens", 1..=limits::MAX_TOKENS)?;
@@ -48,7 +51,7 @@ impl Asked {
             sampling: sampling(fields)?,
             seed: seed.map(fold),
             stop: stop(fields)?,
-            constraint: constraint(fields)?,
+            constraint: constraint(fields, body)?,
             ignore_end: fields.flag("ignore_eos")?.unwrap_or(false),
             delivery: delivery(fields)?,
         })
@@ -129,7 +132,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
         .ok_or_else(|| wrong("stop", &format!("at most {} strings of 1 to {} bytes", limits::STOPS, limits::STOP_BYTES)))
 }
 
-fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
+fn constraint(fields: &mut Fields, body: &[u8]) -> Result<Constraint, ApiError> {
     let Some(mut format) = fields.object("response_format")? else { return Ok(Constraint::Free) };
     let kind = format.text("type")?;
     let kind = format.required("type", kind)?;
@@ -138,7 +141,7 @@ fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
         "json_object" => Constraint::JsonObject,
         "json_schema" => {
             let schema = format.object("json_schema")?;
-            json_schema(format.required("json_schema", schema)?)?
+            json_schema(format.required("json_schema", schema)?, body)?
         }
         _ => return Err(wrong("response_format.type", "text, json_object or json_schema")),
     };
@@ -146,7 +149,7 @@ fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
     Ok(constraint)
 }
 
-fn json_schema(mut wrapper: Fields) -> Result<Constraint, ApiError> {
+fn json_schema(mut wrapper: Fields, body: &[u8]) -> Result<Constraint, ApiError> {
     // `strict` false would be a wish that the model may ignore: the grammar leaves it no choice, which is no harm.
     wrapper.text("name")?;
     wrapper.text("description")?;
@@ -155,11 +158,21 @@ fn json_schema(mut wrapper: Fields) -> Result<Constraint, ApiError> {
     let schema = wrapper.any("schema");
     let schema = wrapper.required("schema", schema)?;
     wrapper.end()?;
-    let text = schema.to_string();
+    // As it was written: a reply has its properties in the schema's order, which a parsed object doesn't keep.
+    let text = written(body, &["response_format", "json_schema", "schema"]).ok_or_else(ApiError::internal)?;
     if !schema.is_object() || text.len() > limits::SCHEMA_BYTES {
         return Err(wrong(&name, &format!("an object of at most {} bytes", limits::SCHEMA_BYTES)));
     }
     Ok(Constraint::JsonSchema(text))
+}
+
+/// The text of what objects inside of each other hold under `path`.
+fn written(body: &[u8], path: &[&str]) -> Option<String> {
+    let mut at: &RawValue = serde_json::from_slice(body).ok()?;
+    for name in path {
+        at = serde_json::from_str::<BTreeMap<String, &RawValue>>(at.get()).ok()?.remove(*name)?;
+    }
+    Some(at.get().to_owned())
 }
 
 fn delivery(fields: &mut Fields) -> Result<Delivery, ApiError> {

@@ -80,6 +80,29 @@ async fn tokio_join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>
     .await
 }
 
+/// A reply has its properties in the order of the schema's, which is often the order of a thought.
+#[test]
+fn a_schema_reaches_the_engine_as_it_was_written() {
+    run(async {
+        let (api, mut mock) = started(engine::Limits::DEFAULT).await;
+        let schema =
+            r#"{"type":"object","properties":{"reason":{"type":"string"},"answer": {"const":1.50}},"required":["reason"]}"#;
+        let fields = r#""model":"alpha","response_format":{"type":"json_schema","json_schema":{"schema":"#;
+        for (path, input) in
+            [("/v1/chat/completions", r#""messages":[{"role":"user","content":"x"}]"#), ("/v1/completions", r#""prompt":"x""#)]
+        {
+            let body = format!(" {{{fields} {schema} ,\"name\":\"s\"}}}},{input}}}");
+            let play = async {
+                let order = mock.generate().await;
+                assert_eq!(order.constraint, Constraint::JsonSchema(schema.to_owned()));
+                mock.done(order.id, b"", Finish::End).await;
+            };
+            let (response, ()) = tokio_join(async { send(&api, Method::POST, path, body.as_bytes()).await.unwrap() }, play).await;
+            assert_eq!(response.status(), 200);
+        }
+    });
+}
+
 #[test]
 fn every_field_reaches_the_engine() {
     run(async {
