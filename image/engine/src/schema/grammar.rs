@@ -114,17 +114,24 @@ impl<'a> Writer<'a> {
         }
         if let Some(constant) = schema.property("const") {
             only(&["const", "type"])?;
-            return self.choice(std::slice::from_ref(constant));
+            return self.choice(std::slice::from_ref(constant), schema.property("type"));
         }
         if let Some(choices) = schema.property("enum") {
             only(&["enum", "type"])?;
-            return self.choice(choices.list().ok_or(SchemaError::Malformed)?);
+            return self.choice(choices.list().ok_or(SchemaError::Malformed)?, schema.property("type"));
         }
         for several in ["anyOf", "oneOf", "allOf"] {
             let Some(list) = schema.property(several) else { continue };
             only(&[several, "type"])?;
             let list = list.list().ok_or(SchemaError::Malformed)?;
             if several == "allOf" && list.len() != 1 {
+                return Err(SchemaError::Unsupported);
+            }
+            // A type beside them holds as well: it is, if it is each one's own.
+            let target =
+                |one: &'a Document| one.property("$ref").and_then(Document::text).and_then(|path| resolve(self.document, path));
+            let has = |kind| list.iter().all(|one| target(one).unwrap_or(one).property("type") == Some(kind));
+            if schema.property("type").is_some_and(|kind| !has(kind)) {
                 return Err(SchemaError::Unsupported);
             }
             return self.either(list, deeper);
@@ -214,8 +221,14 @@ impl<'a> Writer<'a> {
         if bodies.is_empty() { Err(SchemaError::Empty) } else { self.rule(bodies.join(" | ")) }
     }
 
-    fn choice(&mut self, values: &[Document]) -> Result<String, SchemaError> {
-        self.any(values.iter().map(|value| literal(&value.json())).collect())
+    /// Of the values those that are of the type, if one stands beside them.
+    fn choice(&mut self, values: &[Document], kind: Option<&Document>) -> Result<String, SchemaError> {
+        let fits = |value: &&Document| match kind {
+            None => true,
+            Some(Document::List(kinds)) => kinds.iter().filter_map(Document::text).any(|kind| value.is(kind)),
+            Some(kind) => kind.text().is_some_and(|kind| value.is(kind)),
+        };
+        self.any(values.iter().filter(fits).map(|value| literal(&value.json())).collect())
     }
 
     /// The properties in order; one that isn't required may be left out, with its comma. What may follow when something

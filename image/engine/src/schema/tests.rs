@@ -58,6 +58,13 @@ fn replies_that_fit_and_others() {
             &[r#"{"next":null}"#, r#"{"next":{"next":null}}"#],
             &["null", r#"{"next":{}}"#],
         ),
+        (r#"{"type":"string","enum":["a",1,null]}"#, &[r#""a""#], &["1", "null"]),
+        (r#"{"type":["integer","null"],"enum":["a",1,1.5,2.0,null]}"#, &["1", "2.0", "null"], &["1.5", r#""a""#]),
+        (
+            r##"{"$defs":{"a":{"type":"array","items":{"type":"null"}}},"type":"array","oneOf":[{"$ref":"#/$defs/a"},{"type":"array","maxItems":0}]}"##,
+            &["[null]", "[]"],
+            &["[1]", "null"],
+        ),
         (r#"{"title":"x","description":"y"}"#, &["1", "{}", "null"], &["x"]),
     ];
     for (schema, good, bad) in table {
@@ -87,6 +94,8 @@ fn what_cant_be_promised_is_refused() {
         (r#"{"type":"object","patternProperties":{}}"#, SchemaError::Unsupported),
         (r#"{"allOf":[{},{}]}"#, SchemaError::Unsupported),
         (r#"{"anyOf":[]}"#, SchemaError::Empty),
+        (r#"{"type":"string","anyOf":[{"type":"integer"},{"type":"string"}]}"#, SchemaError::Unsupported),
+        (r#"{"type":"string","const":1}"#, SchemaError::Empty),
         (r#"{"enum":[]}"#, SchemaError::Empty),
         (r#"{"type":"array","minItems":3,"maxItems":2}"#, SchemaError::Empty),
         (r#"{"type":"array","maxItems":1000000}"#, SchemaError::Large),
