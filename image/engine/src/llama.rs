@@ -149,7 +149,8 @@ fn template(model: &LlamaModel) -> Option<Template> {
         text.filter(|text| text.len() <= limits::NAME_BYTES).unwrap_or_default()
     };
     let source = model.chat_template(None).ok()?.to_string().ok().filter(|source| source.len() <= SOURCE_BYTES)?;
-    Some(Template { source, begin: named(vocab.bos()), end: named(vocab.eos()) })
+    let special = (0..model.n_vocab()).map(LlamaToken).filter(|token| vocab.is_control(*token)).map(named).collect();
+    Some(Template { source, begin: named(vocab.bos()), end: named(vocab.eos()), special })
 }
 
 /// Whether each token sees those before it alone, as whoever names nothing else has it.

@@ -389,7 +389,12 @@ fn a_model_for_embeddings_alone_continues_nothing() {
 fn a_conversation_goes_through_the_template() {
     let turn = Turn { role: Role::User, name: None, content: "<end>".into() };
     let ask = |source: Option<&str>, order: fn(Prompt) -> Order, turn: &Turn| {
-        let template = source.map(|source| Template { source: source.into(), begin: String::new(), end: String::new() });
+        let template = source.map(|source| Template {
+            source: source.into(),
+            begin: String::new(),
+            end: String::new(),
+            special: crate::template::Names::default(),
+        });
         let mut engine = Engine::new(Adder { template, ..Adder::new() });
         let mut out = Vec::new();
         engine.take(order(Prompt::Chat(vec![turn.clone()])), &mut out);
