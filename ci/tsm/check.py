@@ -107,8 +107,8 @@ def each_gets_its_own(case):
             for job in [pool.submit(case.session) for _ in range(4)] + [pool.submit(case.one) for _ in range(4)]:
                 job.result()
     case.processor.behave = case.good
-    print(f"   3 in a row, 16 by eight at once{', 4 channels beside 4 nonces' if channel else ''}: each with its own report data; VMPL 0 asked for" if case.tee == "sev-snp" else
-          f"   3 in a row, 16 by eight at once{', 4 channels beside 4 nonces' if channel else ''}: each with its own report data")
+    channels = ", 4 channels beside 4 nonces" if channel else ""
+    print(f"   3 in a row, 16 by eight at once{channels}: each with its own report data; 64 bytes and VMPL 0 asked for, once each")
 
 
 def foreign(data):
@@ -122,19 +122,18 @@ def slower(answer, seconds):
 
 
 def errors(case):
-    """What the drivers return. What passes is tried again, three times in all; the rest ends it at once."""
-    for errno in (EBUSY, EAGAIN, EINTR):
-        fails = lambda data: Answer(errno=errno)  # noqa: B023, E731 - used before the next turn
-        for failures, status in ((1, 200), (2, 200), (3, 503)):
-            mark, before, nonce = len(case.machine.console), case.count(), os.urandom(32)
-            case.script(*[fails] * failures)
-            answer = ask(case.port, nonce)
-            assert answer[0] == status and case.count() == before + min(failures + 1, 3), (errno, failures, answer, case.count() - before)
-            if status == 200:
-                case.holds(answer[1], report_data(nonce, CONFIG))
-            else:
-                ends_with(answer, 503, "report_failed")
-                case.machine.wait_for(f"outblob: errno {errno}", 10, mark)
+    """What the drivers return. What passes is tried again, three times in all; the rest ends it at once. After EINTR the same read is begun again."""
+    table = [(errno, *row) for errno in (EBUSY, EAGAIN) for row in ((1, 200, 2), (2, 200, 3), (3, 503, 3))]
+    for errno, failures, status, requests in [*table, (EINTR, 1, 200, 2), (EINTR, 5, 200, 6)]:
+        mark, before, nonce = len(case.machine.console), case.count(), os.urandom(32)
+        case.script(*[lambda data: Answer(errno=errno)] * failures)  # noqa: B023 - used before the next turn
+        answer = ask(case.port, nonce)
+        assert (answer[0], case.count() - before) == (status, requests), (errno, failures, answer, case.count() - before)
+        if status == 200:
+            case.holds(answer[1], report_data(nonce, CONFIG))
+        else:
+            assert code_of(answer[1]) == "report_failed"
+            case.machine.wait_for(f"outblob: errno {errno}", 10, mark)
     for errno in (EIO, ENXIO, EINVAL, ENOTTY, ENOMEM, EFBIG, ETIMEDOUT):
         mark, before = len(case.machine.console), case.count()
         case.script(lambda data: Answer(errno=errno))  # noqa: B023
@@ -150,7 +149,8 @@ def errors(case):
         except channel.Closed as closed:
             assert closed.args[0] == 1011, closed.args
         case.session()
-    print(f"   EBUSY, EAGAIN, EINTR: tried again, three times in all; seven other errors: 503 at once{', a channel closes with 1011' if channel else ''}; the next asker is served")
+    closes = ", a channel closes with 1011" if channel else ""
+    print(f"   EBUSY, EAGAIN: tried again, three times in all; EINTR: read again; seven other errors: 503 at once{closes}; the next asker is served")
 
 
 def malformed(case):
@@ -172,18 +172,25 @@ def malformed(case):
 def rivals(case):
     """Somebody else writes to the same entry while a report is made, and then all the time."""
     rival = lambda data: with_rival(case.good(data))  # noqa: E731
-    for times, status in ((1, 200), (2, 200), (3, 503)):
-        mark, before, nonce = len(case.machine.console), case.count(), os.urandom(32)
-        done = case.processor[RIVAL_DONE]
-        case.script(*[rival] * times)
-        answer = ask(case.port, nonce)
+    ends, noticed = {200: 0, 503: 0}, 0
+    for _ in range(30):
+        mark, before, done, nonce = len(case.machine.console), case.count(), case.processor[RIVAL_DONE], os.urandom(32)
+        case.script(rival, rival, rival)
+        status, body = ask(case.port, nonce)
         ours = sum(data == report_data(nonce, CONFIG) for data, _, _ in case.processor.asked[before:])
-        assert answer[0] == status and ours == min(times + 1, 3), (times, answer, ours)
-        assert case.processor[RIVAL_DONE] == done + times and case.processor[RIVAL_ERROR] == 0
+        ends[status] += 1
+        # The write waits for the report, and may come after all that the daemon still reads; then nothing has happened to it.
+        noticed += ours > 1
+        assert 1 <= ours <= 3, ours
         if status == 200:
-            case.holds(answer[1], report_data(nonce, CONFIG))
+            case.holds(body, report_data(nonce, CONFIG))
         else:
+            assert ours == 3 and code_of(body) == "report_failed", (ours, body)
             case.machine.wait_for("the report entry is in use", 10, mark)
+        wait_until(lambda: case.processor[RIVAL_DONE] == done + ours)  # noqa: B023
+        assert case.processor[RIVAL_ERROR] == 0, case.processor[RIVAL_ERROR]
+    assert noticed, "no write came while it mattered"
+    print(f"   another writer while each report is made, 30 times: noticed by the generation {noticed} times and tried again, given up after three {ends[503]} times")
     case.script()
     before, done, ends = case.count(), case.processor[RIVAL_DONE], {200: 0, 503: 0}
     case.processor[RIVAL_WANTED] = done + 0x40000000
@@ -205,8 +212,14 @@ def rivals(case):
     written = case.processor[RIVAL_DONE] - done
     assert written > 120 and case.processor[RIVAL_ERROR] == 0 and ends[200] and ends[503] and strange, (written, ends, strange)
     case.one()
-    print(f"   another writer while a report is made: noticed by the generation, tried again, given up after three")
     print(f"   {written} foreign writes while 120 ask: {ends[200]} had their own report, {ends[503]} had 503; the kernel made {strange} reports of foreign writes, nobody got one")
+
+
+def wait_until(holds, seconds=10):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it doesn't come"
+        time.sleep(0.01)
 
 
 def with_rival(answer):
@@ -321,19 +334,24 @@ def snp():
         policy = "schema: sealstone/policy/v1\nrequire_binding: true\nsnp: {products: [Milan]}\n"
         refused(case, policy, ["snp.signature"], ["snp.signature"])
     else:
-        print("SKIPPED tsm-snp-verdict: no recorded report")
+        print("SKIPPED tsm-snp-verdict: no vectors")
     vanishing(case)
 
 
 def vanishing(case):
-    """Not the daemon's: when a table of certificates is followed by none, tsm.c reads from nowhere (it keeps the length), and the kernel stops."""
+    """Not the daemon's doing: tsm.c keeps the length of a table of certificates when the next report has none, copies that much from nowhere, and the kernel stops
+    (docs/LIMITATIONS.md). A kernel without that fault would answer without certificates; anything else is wrong."""
     case.aux = None
     try:
-        answer = ask(case.port, os.urandom(32), 30)
-        print(f"   certificates that vanish: {answer[0]}")
-    except OSError as error:
-        print(f"   certificates that vanish: the kernel stops ({error or type(error).__name__})")
-    case.machine.end()
+        _, _, document = case.one()
+    except OSError:
+        # The kernel restarts at once after a panic, at which this QEMU ends by itself.
+        case.machine.process.wait(30)
+        print("   a table of certificates, then none: the kernel stops, as tsm.c of Linux 6.12 has it")
+    else:
+        assert document["certificates"] == []
+        print("   a table of certificates, then none: a report without")
+        case.machine.end()
 
 
 def tdx():
@@ -357,9 +375,9 @@ def tdx():
         collateral = ("--collateral", str(recorded / "tdx_quote_collateral.json"))
         policy = "schema: sealstone/policy/v1\nrequire_binding: true\n"
         # The recorded collateral has run out since; `chat` judges now.
-        refused(case, policy, ["tdx.signature"], ["tdx.signature", "tdx.validity"], collateral, ("--at", "1765000000"))
+        refused(case, policy, ["tdx.signature"], ["tdx.signature", "tdx.validity"], collateral, ("--at", "1751500000"))
     else:
-        print("SKIPPED tsm-tdx-verdict: no recorded quote")
+        print("SKIPPED tsm-tdx-verdict: no vectors")
     case.machine.end()
 
 

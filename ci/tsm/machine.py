@@ -1,8 +1,7 @@
 """A virtual machine with the test kernel, and the processor behind its reports, which is a thread here (provider.c)."""
+import atexit
 import mmap
 import os
-import pathlib
-import queue
 import signal
 import socket
 import subprocess
@@ -78,11 +77,12 @@ class Processor(threading.Thread):
 
 
 class Machine:
-    """As `sealstone run --direct` starts it (builder/pipeline/src/boot.rs), with the shared memory and without a TPM."""
+    """As `sealstone run --direct` starts it (builder/pipeline/src/boot.rs), with the shared memory, without a TPM, and with two processors:
+    a second writer is to get between the daemon's steps."""
 
     def __init__(self, root, image, kernel, work, kind):
         work.mkdir(parents=True)
-        self.console, self.lines = [], queue.Queue()
+        self.console = []
         self.processor = Processor(work / "shared", kind)
         libraries = ":".join(str(root / place) for place in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
         (work / "vars.fd").write_bytes((root / "usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
@@ -90,7 +90,7 @@ class Machine:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         command = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path", libraries, str(root / "usr/bin/qemu-system-x86_64")]
-        command += "-nodefaults -no-user-config -display none -no-reboot -serial stdio -machine q35,accel=tcg -cpu max,erms=off -m 1024".split()
+        command += "-nodefaults -no-user-config -display none -no-reboot -serial stdio -machine q35,accel=tcg -cpu max,erms=off -m 1024 -smp 2".split()
         command += ["-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")]
         command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={root}/usr/share/OVMF/OVMF_CODE_4M.fd"]
         command += ["-drive", f"if=pflash,unit=1,format=raw,file={work}/vars.fd"]
@@ -102,6 +102,7 @@ class Machine:
         self.errors = open(work / "qemu.err", "wb")
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "QEMU_MODULE_DIR": str(root / "usr/lib/x86_64-linux-gnu/qemu")}
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, env=environment)
+        atexit.register(self.end)
         self.log = open(work / "console", "wb")
         threading.Thread(target=self.listen, daemon=True).start()
         self.processor.start()
