@@ -22,8 +22,8 @@ use crate::{ClientError, Supplement, Target, endorse};
 /// From the upgrade to the last of the evidence: the front's own limit, and the way there.
 const EVIDENCE: Duration = Duration::from_secs(30);
 
-/// How long nothing may come or go. The front's limit is shorter; this is for one that has vanished.
-const IDLE: Duration = Duration::from_secs(600);
+/// How long nothing may come or go: longer than a front may work on one reply, which is 15 minutes. This is for one that has vanished.
+const IDLE: Duration = Duration::from_secs(1200);
 
 /// Machines behind one address whose TPMs this client gets to know on the way to a stream: each takes a session of its own.
 const MACHINES: usize = 4;

@@ -22,8 +22,9 @@ pub type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 /// Bytes that may come before they are taken.
 const WINDOW: u32 = 512 * 1024;
 
-/// A session is left a minute before the front ends it, so that no request meets its end.
-const AGE: Duration = MAX_AGE.saturating_sub(Duration::from_secs(60));
+/// A session is left ten minutes before the front ends it. With the five that the front then gives to what it still answers, every
+/// request has the fifteen that a reply may take.
+const AGE: Duration = MAX_AGE.saturating_sub(Duration::from_secs(600));
 
 /// HTTP over one attested stream. Clones share it.
 #[derive(Clone, Debug)]

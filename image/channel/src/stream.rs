@@ -6,7 +6,7 @@
 mod duplex;
 mod wire;
 
-pub use duplex::{Options, Stream};
+pub use duplex::{Awaited, Options, Stream};
 pub use wire::{Masks, Wire};
 
 use crate::error::ChannelError;

@@ -37,7 +37,7 @@ use self::chat::Chat;
 use self::completions::Completion;
 use self::embeddings::Embeddings;
 use self::engine::{Client, State};
-use self::error::{ApiError, json_response};
+use self::error::{ApiError, json_body, json_response};
 use self::generate::{Asked, Delivery, Near};
 use self::reply::{Kind, Shape};
 use crate::channel::Session;
@@ -51,14 +51,21 @@ pub struct Limits {
     /// Bytes of all bodies together, from the receiving until the engine is done with the request: what orders that wait to
     /// be written may hold.
     pub bodies: usize,
+    /// Bytes of all replies in one piece together that wait to be taken, but for those of at most [`SMALL`] bytes, of which a
+    /// session's other bounds allow few enough. One request for embeddings can be answered with many megabytes.
+    pub replies: usize,
     /// From the head of a request to the end of its body.
     pub body_time: Duration,
 }
 
 impl Limits {
     /// What the image uses.
-    pub const DEFAULT: Limits = Limits { body: 2 << 20, bodies: 64 << 20, body_time: Duration::from_secs(30) };
+    pub const DEFAULT: Limits =
+        Limits { body: 2 << 20, bodies: 64 << 20, replies: 128 << 20, body_time: Duration::from_secs(30) };
 }
+
+/// Bytes of a reply that takes no room.
+const SMALL: usize = 16 * 1024;
 
 /// The models and what is answered about them.
 #[derive(Debug)]
@@ -68,6 +75,8 @@ pub struct Api {
     limits: Limits,
     /// A permit a byte that may still be received.
     room: Arc<Semaphore>,
+    /// A permit a byte of replies that may still be made.
+    unread: Arc<Semaphore>,
 }
 
 /// A model of the configuration.
@@ -93,6 +102,7 @@ impl Api {
             fingerprint: measured.sha256().to_string(),
             limits,
             room: Arc::new(Semaphore::new(limits.bodies)),
+            unread: Arc::new(Semaphore::new(limits.replies)),
         }
     }
 
@@ -166,7 +176,7 @@ impl Api {
         let (bytes, _room) = self.receive(head, body).await?;
         let request = Embeddings::parse(&bytes)?;
         let client = &self.model(&request.model)?.client;
-        Ok(json_response(StatusCode::OK, &request.answer(client).await?))
+        self.whole(&request.answer(client).await?)
     }
 
     async fn generate(&self, work: Work, session: &Session) -> Result<Response<Body>, ApiError> {
@@ -182,9 +192,20 @@ impl Api {
         }
         let replies = client.order(|id| Order::Generate(Box::new(sealstone_protocol::Generate { id, ..order })), room)?;
         match delivery {
-            Delivery::Whole => Ok(json_response(StatusCode::OK, &stream::whole(replies, shape, input).await?)),
+            Delivery::Whole => self.whole(&stream::whole(replies, shape, input).await?),
             Delivery::Stream { usage } => stream::events(replies, shape, usage, input).await,
         }
+    }
+
+    /// A reply in one piece, which takes its room until the last of it is sent, or nobody wants it any more.
+    fn whole(&self, reply: &Value) -> Result<Response<Body>, ApiError> {
+        let text = reply.to_string();
+        if text.len() <= SMALL {
+            return Ok(json_body(StatusCode::OK, Bytes::from(text)));
+        }
+        let length = u32::try_from(text.len()).map_err(|_| ApiError::busy())?;
+        let room = Arc::clone(&self.unread).try_acquire_many_owned(length).map_err(|_| ApiError::busy())?;
+        Ok(json_body(StatusCode::OK, Bytes::from_owner(Unread { text, _room: room })))
     }
 
     fn shape(&self, kind: Kind, model: String, random: [u8; 32]) -> Shape {
@@ -247,6 +268,18 @@ struct Work {
 
 /// What a body takes of [`Limits::bodies`]; `None` if it is empty.
 type Room = Option<OwnedSemaphorePermit>;
+
+/// A reply, with the room that it takes.
+struct Unread {
+    text: String,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
 
 /// What a path is for.
 enum Action<'a> {

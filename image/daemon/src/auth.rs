@@ -7,8 +7,8 @@
 //! - `claims`: what it says
 //! - `base64url`: how the parts are written
 //!
-//! The clock is the host's. So that a host can't turn it back to let an old token in again, the time is never earlier than the latest `iat` that
-//! a key of the configuration has signed for this image. Nothing keeps a host that stops the clock from letting a token in for longer.
+//! The clock is the host's. So that a host can't turn it back to let an old token in again, the time is never earlier than the latest `iat` of
+//! a token that was let in. Nothing keeps a host that stops the clock from letting a token in for longer.
 
 mod base64url;
 mod claims;
@@ -87,8 +87,8 @@ impl Auth {
             return Err(Denied::Invalid);
         }
         let issued = claims.issued.unwrap_or(0);
-        let seen = self.seen.fetch_max(issued, Ordering::Relaxed);
-        claims.check_time(now.max(seen).max(issued))?;
+        claims.check_time(now.max(self.seen.load(Ordering::Relaxed)).max(issued))?;
+        self.seen.fetch_max(issued, Ordering::Relaxed);
         Ok(Allowed { metrics: claims.has_scope("metrics") })
     }
 }

@@ -60,7 +60,7 @@ pub struct Limits {
     pub hello: Duration,
     /// From the upgrade to the end of the evidence.
     pub handshake: Duration,
-    /// A session on which no byte moves for so long ends.
+    /// A session on which no byte moves for so long ends, unless it waits for an answer.
     pub idle: Duration,
     /// A session of this age takes no more requests.
     pub age: Duration,

@@ -49,7 +49,8 @@ const LIMITS: Limits = Limits {
 
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// The front, and besides it `/count`, inside the channel only: a line every 20 ms, a hundred of them.
+/// The front, and besides it, inside the channel only, `/count`: a line every 20 ms, a hundred of them; and `/think`, which is
+/// answered as what isn't there, but after [`THOUGHT`].
 struct Counting {
     front: Front,
     open_bodies: Arc<AtomicUsize>,
@@ -62,6 +63,10 @@ impl Answer for Counting {
     {
         match (head.uri.path(), inside) {
             ("/count", Inside::Channel(_)) => Response::new(Count::new(&self.open_bodies).boxed_unsync()),
+            ("/think", Inside::Channel(_)) => {
+                tokio::time::sleep(THOUGHT).await;
+                self.front.answer(head, body, inside).await
+            }
             _ => self.front.answer(head, body, inside).await,
         }
     }
@@ -83,6 +88,8 @@ struct Count {
 }
 
 const PAUSE: Duration = Duration::from_millis(20);
+
+const THOUGHT: Duration = Duration::from_secs(5);
 
 impl Count {
     fn new(open_bodies: &Arc<AtomicUsize>) -> Count {
@@ -385,6 +392,19 @@ fn sessions_are_bounded_and_idle_ones_end() {
     assert!(matches!(first.peer.hear(), Heard::Gone | Heard::Close(_)));
     assert!(began.elapsed() >= Duration::from_secs(2) && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(eventually(|| Peer::open(front.address).is_ok()));
+}
+
+/// A reply in one piece says nothing until it is there, and may take longer than an idle session lives.
+#[test]
+fn a_session_that_waits_for_an_answer_is_not_idle() {
+    let front = start(Limits { idle: Duration::from_secs(2), ..LIMITS }, quick());
+    let mut session = Peer::session(front.address, 1);
+    session.say(b"GET /think HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(session.until("\"not_found\"").starts_with("HTTP/1.1 404 "));
+    // It is again, once nothing is left to wait for.
+    let began = Instant::now();
+    assert!(matches!(session.peer.hear(), Heard::Gone | Heard::Close(_)));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]

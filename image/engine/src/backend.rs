@@ -19,6 +19,8 @@ pub struct Shape {
     pub width: u32,
     /// Tokens of one embedding's text.
     pub embedding: u32,
+    /// Whether it says what follows a text. A model that was made for embeddings alone looks both ways.
+    pub generates: bool,
 }
 
 /// One token to compute.
@@ -48,6 +50,8 @@ pub trait Backend {
     fn shape(&self) -> Shape;
     /// The token to begin a prompt with, if the model wants one.
     fn begin(&self) -> Option<u32>;
+    /// The token to end an embedding's text with, if the model wants one.
+    fn end(&self) -> Option<u32>;
     /// Text as tokens; with `special`, names of special tokens mean those.
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32>;
     /// The model's chat template, if it brings one.

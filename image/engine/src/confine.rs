@@ -81,7 +81,7 @@ const SERVING: &[libc::c_long] = &[
     // The socket, the console.
     libc::SYS_read,
     libc::SYS_write,
-    // Threads: llama.cpp starts those that compute anew for each batch. `clone` stands below, with a condition.
+    // Threads: those that compute start with the first batch, and wait for the next in `futex`. `clone` stands below, with a condition.
     libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,

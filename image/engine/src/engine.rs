@@ -104,6 +104,9 @@ impl<B: Backend> Engine<B> {
         if self.waiting.len() >= WAITING {
             return Err(Failure::Busy);
         }
+        if !self.backend.shape().generates {
+            return Err(Failure::Unsupported);
+        }
         let context = self.backend.shape().context as usize;
         let tokens = self.tokens(generate.prompt, context.saturating_sub(1))?;
         if tokens.is_empty() {
@@ -139,10 +142,14 @@ impl<B: Backend> Engine<B> {
         if self.embeddings.len() >= WAITING {
             return Err(Failure::Busy);
         }
-        let tokens = self.tokens(embed.prompt, shape.embedding as usize)?;
+        // As with the beginning: tokens are taken as they are.
+        let end = self.backend.end().filter(|_| matches!(&embed.prompt, Prompt::Text { begin: true, .. }));
+        let most = (shape.embedding as usize).saturating_sub(usize::from(end.is_some()));
+        let mut tokens = self.tokens(embed.prompt, most)?;
         if tokens.is_empty() {
             return Err(Failure::Empty);
         }
+        tokens.extend(end);
         self.embeddings.push_back((embed.id, tokens));
         Ok(())
     }

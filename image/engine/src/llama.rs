@@ -113,6 +113,7 @@ impl Llama {
             vocabulary: u32::try_from(model.n_vocab()).unwrap_or(0),
             width: if embedder.is_some() { width } else { 0 },
             embedding,
+            generates: generates(model),
         };
         Ok(Llama { model, context: made, embedder, batch: LlamaBatch::new(BATCH as usize, 1), shape, template: template(model) })
     }
@@ -148,7 +149,14 @@ fn template(model: &LlamaModel) -> Option<Template> {
         text.filter(|text| text.len() <= limits::NAME_BYTES).unwrap_or_default()
     };
     let source = model.chat_template(None).ok()?.to_string().ok().filter(|source| source.len() <= SOURCE_BYTES)?;
-    Some(Template { source, begin: named(vocab.bos()), end: named(vocab.eos()) })
+    let special = (0..model.n_vocab()).map(LlamaToken).filter(|token| vocab.is_control(*token)).map(named).collect();
+    Some(Template { source, begin: named(vocab.bos()), end: named(vocab.eos()), special })
+}
+
+/// Whether each token sees those before it alone, as whoever names nothing else has it.
+fn generates(model: &LlamaModel) -> bool {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    model.meta_val_str(&format!("{architecture}.attention.causal")).as_deref() != Ok("false")
 }
 
 /// The pooling that the model names, or the mean: a model that was made to generate names none.
@@ -185,6 +193,12 @@ impl Backend for Llama {
     fn begin(&self) -> Option<u32> {
         let vocab = self.model.vocab();
         u32::try_from(vocab.bos().0).ok().filter(|_| vocab.should_add_bos())
+    }
+
+    fn end(&self) -> Option<u32> {
+        // Which token that is depends on the kind of tokenizer: it stands behind the first one around nothing.
+        let around = self.model.vocab().tokenize(b"", true, false);
+        around.get(usize::from(self.begin().is_some())).and_then(|end| u32::try_from(end.0).ok())
     }
 
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32> {

@@ -6,6 +6,7 @@
 
 mod document;
 mod grammar;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,9 @@ pub enum SchemaError {
 /// The grammar for a schema given as JSON text; its start is `root`.
 pub fn grammar(schema: &str) -> Result<String, SchemaError> {
     let document: Document = serde_json::from_str(schema).map_err(|_| SchemaError::Json)?;
-    grammar::write(&document)
+    let grammar = grammar::write(&document)?;
+    ways::check(&document)?;
+    Ok(grammar)
 }
 
 /// The grammar for any JSON object.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,8 +23,20 @@ pub struct Options {
     /// number nor the moments of an answer's tokens can be counted from outside. The first record after a pause of this length
     /// goes at once: nothing is slower by it.
     pub pace: Duration,
-    /// A connection on which no byte moves for so long is cut.
+    /// A connection on which no byte moves for so long is cut, unless an answer is [awaited](Stream::awaited).
     pub idle: Duration,
+}
+
+/// Whether this end works on something that the peer waits for in silence.
+#[derive(Clone, Debug)]
+pub struct Awaited(Weak<()>);
+
+impl Awaited {
+    /// As long as what this returns lives, the stream isn't idle.
+    #[must_use]
+    pub fn begin(&self) -> impl Send + Sync + use<> {
+        self.0.upgrade()
+    }
 }
 
 /// Reads and writes like a socket; `shutdown` ends the stream for the peer, complete. A reader sees the end of the file only
@@ -37,6 +50,8 @@ pub struct Stream<S> {
     /// Until when a record that isn't full waits.
     paced: Pin<Box<Sleep>>,
     idle: Pin<Box<Sleep>>,
+    /// One for the stream, and one for each answer that its peer waits for.
+    awaited: Arc<()>,
     is_closing: bool,
 }
 
@@ -57,19 +72,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             outgoing: Zeroizing::new(Vec::new()),
             paced: Box::pin(sleep(Duration::ZERO)),
             idle: Box::pin(sleep(options.idle)),
+            awaited: Arc::new(()),
             is_closing: false,
         }
     }
 
-    /// Moves the idle limit on after something came or went, and fails when it is reached.
+    /// For saying that an answer is being worked on, during which no byte may move for longer than an idle stream lives.
+    pub fn awaited(&self) -> Awaited {
+        Awaited(Arc::downgrade(&self.awaited))
+    }
+
+    /// Moves the idle limit on after something came or went, or while an answer is awaited, and fails when it is reached.
     fn check_idle(&mut self, has_moved: bool, cx: &mut Context<'_>) -> Result<(), ChannelError> {
         if has_moved {
             self.idle.as_mut().reset(later(self.options.idle));
         }
-        match self.idle.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(ChannelError::Cut),
-            Poll::Pending => Ok(()),
+        while self.idle.as_mut().poll(cx).is_ready() {
+            if Arc::strong_count(&self.awaited) == 1 {
+                return Err(ChannelError::Cut);
+            }
+            self.idle.as_mut().reset(later(self.options.idle));
         }
+        Ok(())
     }
 
     /// Seals what was written and sends it, after what is on its way. Ready when all is sent.

@@ -18,7 +18,7 @@ pub(super) struct Chat {
 impl Chat {
     pub(super) fn parse(body: &[u8]) -> Result<Chat, ApiError> {
         let mut fields = Fields::parse(body)?;
-        let asked = Asked::take(&mut fields)?;
+        let asked = Asked::take(&mut fields, body)?;
         let items = fields.list("messages")?;
         let turns = turns(fields.required("messages", items)?)?;
         let logprobs = logprobs(&mut fields)?;

@@ -21,7 +21,7 @@ pub(super) struct Completion {
 impl Completion {
     pub(super) fn parse(body: &[u8]) -> Result<Completion, ApiError> {
         let mut fields = Fields::parse(body)?;
-        let asked = Asked::take(&mut fields)?;
+        let asked = Asked::take(&mut fields, body)?;
         let prompt = fields.any("prompt");
         let mut prompts = inputs(fields.required("prompt", prompt)?, "prompt", 1)?;
         let prompt = prompts.pop().ok_or_else(ApiError::internal)?;

@@ -1,6 +1,8 @@
 //! The fields that chat and text completions share, and the order that they make.
 
 use sealstone_protocol::{Constraint, Facts, Generate, LogitBias, Prompt, RequestId, Salt, Sampling, limits};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -32,8 +34,8 @@ pub(super) enum Delivery {
 const MEANINGLESS: &[&str] = &["user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 impl Asked {
-    /// Takes the shared fields.
-    pub(super) fn take(fields: &mut Fields) -> Result<Asked, ApiError> {
+    /// Takes the shared fields; `body` is what they were read from.
+    pub(super) fn take(fields: &mut Fields, body: &[u8]) -> Result<Asked, ApiError> {
         let model = fields.text("model")?;
         let model = fields.required("model", model)?;
         let newer = fields.count("max_completion_tokens", 1..=limits::MAX_TOKENS)?;
@@ -48,7 +50,7 @@ impl Asked {
             sampling: sampling(fields)?,
             seed: seed.map(fold),
             stop: stop(fields)?,
-            constraint: constraint(fields)?,
+            constraint: constraint(fields, body)?,
             ignore_end: fields.flag("ignore_eos")?.unwrap_or(false),
             delivery: delivery(fields)?,
         })
@@ -129,7 +131,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
         .ok_or_else(|| wrong("stop", &format!("at most {} strings of 1 to {} bytes", limits::STOPS, limits::STOP_BYTES)))
 }
 
-fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
+fn constraint(fields: &mut Fields, body: &[u8]) -> Result<Constraint, ApiError> {
     let Some(mut format) = fields.object("response_format")? else { return Ok(Constraint::Free) };
     let kind = format.text("type")?;
     let kind = format.required("type", kind)?;
@@ -138,7 +140,7 @@ fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
         "json_object" => Constraint::JsonObject,
         "json_schema" => {
             let schema = format.object("json_schema")?;
-            json_schema(format.required("json_schema", schema)?)?
+            json_schema(format.required("json_schema", schema)?, body)?
         }
         _ => return Err(wrong("response_format.type", "text, json_object or json_schema")),
     };
@@ -146,7 +148,7 @@ fn constraint(fields: &mut Fields) -> Result<Constraint, ApiError> {
     Ok(constraint)
 }
 
-fn json_schema(mut wrapper: Fields) -> Result<Constraint, ApiError> {
+fn json_schema(mut wrapper: Fields, body: &[u8]) -> Result<Constraint, ApiError> {
     // `strict` false would be a wish that the model may ignore: the grammar leaves it no choice, which is no harm.
     wrapper.text("name")?;
     wrapper.text("description")?;
@@ -155,11 +157,34 @@ fn json_schema(mut wrapper: Fields) -> Result<Constraint, ApiError> {
     let schema = wrapper.any("schema");
     let schema = wrapper.required("schema", schema)?;
     wrapper.end()?;
-    let text = schema.to_string();
+    let text = as_written(body)?;
     if !schema.is_object() || text.len() > limits::SCHEMA_BYTES {
         return Err(wrong(&name, &format!("an object of at most {} bytes", limits::SCHEMA_BYTES)));
     }
     Ok(Constraint::JsonSchema(text))
+}
+
+/// The schema's own text. Replies keep the order of its properties, and its parsed form has them by name.
+fn as_written(body: &[u8]) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        response_format: Format<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        #[serde(borrow)]
+        json_schema: Wrapper<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Wrapper<'a> {
+        #[serde(borrow)]
+        schema: &'a RawValue,
+    }
+    // These are there, so it fails only if one of them is there twice: then it isn't clear which one is meant.
+    serde_json::from_slice::<Body<'_>>(body)
+        .map(|body| body.response_format.json_schema.schema.get().to_owned())
+        .map_err(|_| ApiError::field("response_format", "invalid_value", "response_format names a member twice"))
 }
 
 fn delivery(fields: &mut Fields) -> Result<Delivery, ApiError> {

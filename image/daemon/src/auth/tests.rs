@@ -166,6 +166,10 @@ fn a_clock_that_is_turned_back_lets_nobody_in_again() {
     let foreign = signed(&key(3), HEADER, &with(later.clone()).to_string());
     let elsewhere = token(&json!({"aud": "other", "iat": NOW + 10_000, "exp": NOW + 20_000}));
     assert_eq!((at(&foreign, NOW), at(&elsewhere, NOW)), (Err(Denied::Invalid), Err(Denied::Invalid)));
+    // Nor does one that isn't good: it would lock everybody else out.
+    let too_early = token(&with(json!({"iat": NOW + 10_000, "nbf": NOW + 15_000, "exp": NOW + 20_000})));
+    let backwards = token(&with(json!({"iat": NOW + 10_000, "exp": NOW + 600})));
+    assert_eq!((at(&too_early, NOW), at(&backwards, NOW)), (Err(Denied::Invalid), Err(Denied::Invalid)));
     assert!(at(&new, NOW).is_ok());
 }
 

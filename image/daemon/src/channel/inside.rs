@@ -35,8 +35,9 @@ where
 {
     let life = front.life().clone();
     let inside = Inside::Channel(session);
+    let awaited = stream.awaited();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (front, inside) = (Arc::clone(&front), inside.clone());
+        let (front, inside, waits) = (Arc::clone(&front), inside.clone(), awaited.begin());
         async move {
             let (head, body) = request.into_parts();
             // Nobody asks for the body of an answer to HEAD.
@@ -44,6 +45,8 @@ where
             let mut counted = Counted::new(front.life(), head.uri.path());
             let response = front.answer(head, body, &inside).await;
             counted.begins(response.status());
+            // From here on bytes move, or the client doesn't take them.
+            drop(waits);
             Ok::<_, Infallible>(response.map(|body| Held { body, counted, is_whole: is_head }))
         }
     });

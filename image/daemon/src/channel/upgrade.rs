@@ -9,7 +9,7 @@ use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use sealstone_channel::limits::{PATH, SUBPROTOCOL};
 use sealstone_channel::stream::{Masks, Wire};
@@ -75,7 +75,9 @@ fn check<B>(request: &Request<B>) -> Result<String, Box<Response<Full<Bytes>>>> 
     if request.uri().query().is_some() {
         return Err(Box::new(problem(StatusCode::NOT_FOUND, "not_found")));
     }
-    let is_websocket = has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket");
+    let is_websocket = request.version() == Version::HTTP_11
+        && has_token(headers, &CONNECTION, "upgrade")
+        && has_token(headers, &UPGRADE, "websocket");
     if !is_websocket || only(headers, &SEC_WEBSOCKET_VERSION) != Some(VERSION) {
         let mut response = problem(StatusCode::UPGRADE_REQUIRED, "upgrade_required");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -170,5 +172,9 @@ mod tests {
         let mut query = request(&GOOD);
         *query.uri_mut() = "/v1/channel?a".parse().unwrap();
         assert_eq!(check(&query).unwrap_err().status(), 404);
+        // HTTP/1.0 has no upgrade: what says so there is to be ignored (RFC 9110, section 7.8).
+        let mut old = request(&GOOD);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(check(&old).unwrap_err().status(), 426);
     }
 }

@@ -20,7 +20,7 @@ struct Adder {
     forgets_all: bool,
 }
 
-const SHAPE: Shape = Shape { context: 64, sequences: 2, batch: 16, vocabulary: 128, width: 3, embedding: 8 };
+const SHAPE: Shape = Shape { context: 64, sequences: 2, batch: 16, vocabulary: 128, width: 3, embedding: 8, generates: true };
 
 impl Adder {
     fn new() -> Adder {
@@ -50,6 +50,10 @@ impl Backend for Adder {
 
     fn begin(&self) -> Option<u32> {
         Some(1)
+    }
+
+    fn end(&self) -> Option<u32> {
+        Some(2)
     }
 
     fn tokenize(&self, text: &str, special: bool) -> Vec<u32> {
@@ -110,7 +114,8 @@ impl Backend for Adder {
     }
 
     fn embed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Broken> {
-        Ok(vec![tokens.len() as f32, 0.0, 0.0])
+        let last = tokens.last().copied().unwrap_or(0);
+        Ok(vec![tokens.len() as f32, 0.0, if tokens.len() > 1 { last as f32 } else { 0.0 }])
     }
 }
 
@@ -348,11 +353,48 @@ fn people_cant_write_special_tokens() {
     assert_eq!(out, [Report::Tokens(Tokens { id: RequestId(1), tokens })]);
 }
 
+/// Models of which the last token's state is the embedding were made with that token.
+#[test]
+fn an_embeddings_text_ends_as_the_model_wants() {
+    let mut engine = Engine::new(Adder::new());
+    let text =
+        |length: usize, begin| Prompt::Text { segments: vec![Segment { text: "a".repeat(length), special: false }], begin };
+    let embedding = |id, vector, tokens| Report::Embedding(Embedding { id: RequestId(id), vector, tokens });
+    let table = [
+        (text(1, true), Some((3, 2.0))),
+        (text(6, true), Some((8, 2.0))),
+        (text(7, true), None),
+        (text(8, false), Some((8, 97.0))),
+        (Prompt::Tokens(vec![5; 8]), Some((8, 5.0))),
+    ];
+    for (id, (prompt, expected)) in (1..).zip(table) {
+        let mut out = Vec::new();
+        engine.take(Order::Embed(Embed { id: RequestId(id), prompt }), &mut out);
+        out.extend(finish(&mut engine));
+        let too_long = Report::Failed { id: RequestId(id), failure: Failure::TooLong };
+        assert_eq!(out, [expected.map_or(too_long, |(count, last)| embedding(id, vec![count as f32, 0.0, last], count))]);
+    }
+}
+
+#[test]
+fn a_model_for_embeddings_alone_continues_nothing() {
+    let mut engine = Engine::new(Adder { shape: Shape { generates: false, ..SHAPE }, ..Adder::new() });
+    let failed = Report::Failed { id: RequestId(1), failure: Failure::Unsupported };
+    assert_eq!(give(&mut engine, request(1, 0, vec![5], 10)), [failed]);
+    engine.take(Order::Embed(Embed { id: RequestId(2), prompt: Prompt::Tokens(vec![5]) }), &mut Vec::new());
+    assert!(matches!(finish(&mut engine).as_slice(), [Report::Embedding(_)]));
+}
+
 #[test]
 fn a_conversation_goes_through_the_template() {
     let turn = Turn { role: Role::User, name: None, content: "<end>".into() };
     let ask = |source: Option<&str>, order: fn(Prompt) -> Order, turn: &Turn| {
-        let template = source.map(|source| Template { source: source.into(), begin: String::new(), end: String::new() });
+        let template = source.map(|source| Template {
+            source: source.into(),
+            begin: String::new(),
+            end: String::new(),
+            special: crate::template::Names::default(),
+        });
         let mut engine = Engine::new(Adder { template, ..Adder::new() });
         let mut out = Vec::new();
         engine.take(order(Prompt::Chat(vec![turn.clone()])), &mut out);

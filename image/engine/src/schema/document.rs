@@ -32,6 +32,20 @@ impl Document {
         if let Document::List(items) = self { Some(items) } else { None }
     }
 
+    /// Whether a value is of a schema's type.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        match self {
+            Document::Null => kind == "null",
+            Document::Flag(_) => kind == "boolean",
+            Document::Number(number) => {
+                kind == "number" || (kind == "integer" && number.as_f64().is_some_and(|number| number.fract() == 0.0))
+            }
+            Document::Text(_) => kind == "string",
+            Document::List(_) => kind == "array",
+            Document::Object(_) => kind == "object",
+        }
+    }
+
     /// Written without white space.
     pub(crate) fn json(&self) -> String {
         match self {

@@ -11,8 +11,10 @@ const BYTES: usize = 128 * 1024;
 const RULES: usize = 4096;
 /// The largest count in a repetition. llama.cpp writes each out as rules of its own.
 const REPETITIONS: u64 = 512;
+/// All counts of a grammar together: tenths of a second to make those rules, in which nobody is answered.
+const REPEATED: u64 = 64 * 1024;
 /// How deep schemas may be nested without a reference.
-const DEPTH: usize = 64;
+pub(super) const DEPTH: usize = 64;
 /// References that may lead to references, in a row.
 const CHAIN: usize = 16;
 
@@ -35,7 +37,7 @@ pub(crate) fn any_object() -> String {
 }
 
 pub(crate) fn write(document: &Document) -> Result<String, SchemaError> {
-    let mut writer = Writer { document, rules: Vec::new(), bytes: 0, references: BTreeMap::new(), merges: 0 };
+    let mut writer = Writer { document, rules: Vec::new(), bytes: 0, references: BTreeMap::new(), merges: 0, repeated: 0 };
     let root = writer.schema(document, 0)?;
     let mut text = format!("root ::= {root}\n{COMMON}");
     for (name, body) in &writer.rules {
@@ -52,6 +54,8 @@ struct Writer<'a> {
     references: BTreeMap<String, String>,
     /// References that led to nothing but another one, in a row.
     merges: usize,
+    /// The counts of all repetitions.
+    repeated: u64,
 }
 
 /// Keywords that restrict nothing.
@@ -110,17 +114,24 @@ impl<'a> Writer<'a> {
         }
         if let Some(constant) = schema.property("const") {
             only(&["const", "type"])?;
-            return self.choice(std::slice::from_ref(constant));
+            return self.choice(std::slice::from_ref(constant), schema.property("type"));
         }
         if let Some(choices) = schema.property("enum") {
             only(&["enum", "type"])?;
-            return self.choice(choices.list().ok_or(SchemaError::Malformed)?);
+            return self.choice(choices.list().ok_or(SchemaError::Malformed)?, schema.property("type"));
         }
         for several in ["anyOf", "oneOf", "allOf"] {
             let Some(list) = schema.property(several) else { continue };
             only(&[several, "type"])?;
             let list = list.list().ok_or(SchemaError::Malformed)?;
             if several == "allOf" && list.len() != 1 {
+                return Err(SchemaError::Unsupported);
+            }
+            // A type beside them holds as well: it is, if it is each one's own.
+            let target =
+                |one: &'a Document| one.property("$ref").and_then(Document::text).and_then(|path| resolve(self.document, path));
+            let has = |kind| list.iter().all(|one| target(one).unwrap_or(one).property("type") == Some(kind));
+            if schema.property("type").is_some_and(|kind| !has(kind)) {
                 return Err(SchemaError::Unsupported);
             }
             return self.either(list, deeper);
@@ -162,7 +173,7 @@ impl<'a> Writer<'a> {
         match kind {
             "object" => self.object(schema, depth),
             "array" => self.array(schema, depth),
-            "string" => match repetition(schema, "minLength", "maxLength")? {
+            "string" => match self.repetition(schema, "minLength", "maxLength")? {
                 None => Ok("string".into()),
                 Some(count) => self.rule(format!(r#""\"" char{count} "\"""#)),
             },
@@ -210,8 +221,14 @@ impl<'a> Writer<'a> {
         if bodies.is_empty() { Err(SchemaError::Empty) } else { self.rule(bodies.join(" | ")) }
     }
 
-    fn choice(&mut self, values: &[Document]) -> Result<String, SchemaError> {
-        self.any(values.iter().map(|value| literal(&value.json())).collect())
+    /// Of the values those that are of the type, if one stands beside them.
+    fn choice(&mut self, values: &[Document], kind: Option<&Document>) -> Result<String, SchemaError> {
+        let fits = |value: &&Document| match kind {
+            None => true,
+            Some(Document::List(kinds)) => kinds.iter().filter_map(Document::text).any(|kind| value.is(kind)),
+            Some(kind) => kind.text().is_some_and(|kind| value.is(kind)),
+        };
+        self.any(values.iter().filter(fits).map(|value| literal(&value.json())).collect())
     }
 
     /// The properties in order; one that isn't required may be left out, with its comma. What may follow when something
@@ -270,7 +287,7 @@ impl<'a> Writer<'a> {
             None => "value".to_owned(),
             Some(items) => self.schema(items, depth)?,
         };
-        let (least, most) = bounds(schema, "minItems", "maxItems")?;
+        let (least, most) = self.bounds(schema, "minItems", "maxItems")?;
         let body = match (least, most) {
             (_, Some(0)) => return self.rule(r#""[" ws "]""#.into()),
             (least, None) if least <= 1 => format!(r#"{item} ("," ws {item})*"#),
@@ -284,9 +301,36 @@ impl<'a> Writer<'a> {
             _ => self.rule(format!(r#""[" ws {body} ws "]""#)),
         }
     }
+
+    /// A repetition as the grammar writes it; `None` when nothing is asked.
+    fn repetition(&mut self, schema: &Document, least: &str, most: &str) -> Result<Option<String>, SchemaError> {
+        if schema.property(least).or(schema.property(most)).is_none() {
+            return Ok(None);
+        }
+        let (least, most) = self.bounds(schema, least, most)?;
+        Ok(Some(format!("{{{least},{}}}", most.map_or(String::new(), |most| most.to_string()))))
+    }
+
+    fn bounds(&mut self, schema: &Document, least: &str, most: &str) -> Result<(u64, Option<u64>), SchemaError> {
+        let count = |name: &str| match schema.property(name) {
+            None => Ok(None),
+            Some(Document::Number(number)) => match number.as_u64() {
+                Some(count) if count <= REPETITIONS => Ok(Some(count)),
+                Some(_) => Err(SchemaError::Large),
+                None => Err(SchemaError::Malformed),
+            },
+            Some(_) => Err(SchemaError::Malformed),
+        };
+        let (least, most) = (count(least)?.unwrap_or(0), count(most)?);
+        if most.is_some_and(|most| most < least) {
+            return Err(SchemaError::Empty);
+        }
+        self.repeated = self.repeated.saturating_add(most.unwrap_or(least));
+        if self.repeated > REPEATED { Err(SchemaError::Large) } else { Ok((least, most)) }
+    }
 }
 
-fn required(schema: &Document) -> Result<Vec<&str>, SchemaError> {
+pub(super) fn required(schema: &Document) -> Result<Vec<&str>, SchemaError> {
     match schema.property("required") {
         None => Ok(Vec::new()),
         Some(Document::List(names)) => names.iter().map(|name| name.text().ok_or(SchemaError::Malformed)).collect(),
@@ -294,31 +338,8 @@ fn required(schema: &Document) -> Result<Vec<&str>, SchemaError> {
     }
 }
 
-/// A repetition as the grammar writes it; `None` when nothing is asked.
-fn repetition(schema: &Document, least: &str, most: &str) -> Result<Option<String>, SchemaError> {
-    if schema.property(least).or(schema.property(most)).is_none() {
-        return Ok(None);
-    }
-    let (least, most) = bounds(schema, least, most)?;
-    Ok(Some(format!("{{{least},{}}}", most.map_or(String::new(), |most| most.to_string()))))
-}
-
-fn bounds(schema: &Document, least: &str, most: &str) -> Result<(u64, Option<u64>), SchemaError> {
-    let count = |name: &str| match schema.property(name) {
-        None => Ok(None),
-        Some(Document::Number(number)) => match number.as_u64() {
-            Some(count) if count <= REPETITIONS => Ok(Some(count)),
-            Some(_) => Err(SchemaError::Large),
-            None => Err(SchemaError::Malformed),
-        },
-        Some(_) => Err(SchemaError::Malformed),
-    };
-    let (least, most) = (count(least)?.unwrap_or(0), count(most)?);
-    if most.is_some_and(|most| most < least) { Err(SchemaError::Empty) } else { Ok((least, most)) }
-}
-
 /// What `#/a/b` points to (RFC 6901, without the parts that need a list).
-fn resolve<'a>(document: &'a Document, path: &str) -> Option<&'a Document> {
+pub(super) fn resolve<'a>(document: &'a Document, path: &str) -> Option<&'a Document> {
     let path = path.strip_prefix('#')?;
     path.split('/').skip(1).try_fold(document, |at, part| at.property(&part.replace("~1", "/").replace("~0", "~")))
 }

@@ -58,6 +58,13 @@ fn replies_that_fit_and_others() {
             &[r#"{"next":null}"#, r#"{"next":{"next":null}}"#],
             &["null", r#"{"next":{}}"#],
         ),
+        (r#"{"type":"string","enum":["a",1,null]}"#, &[r#""a""#], &["1", "null"]),
+        (r#"{"type":["integer","null"],"enum":["a",1,1.5,2.0,null]}"#, &["1", "2.0", "null"], &["1.5", r#""a""#]),
+        (
+            r##"{"$defs":{"a":{"type":"array","items":{"type":"null"}}},"type":"array","oneOf":[{"$ref":"#/$defs/a"},{"type":"array","maxItems":0}]}"##,
+            &["[null]", "[]"],
+            &["[1]", "null"],
+        ),
         (r#"{"title":"x","description":"y"}"#, &["1", "{}", "null"], &["x"]),
     ];
     for (schema, good, bad) in table {
@@ -87,6 +94,8 @@ fn what_cant_be_promised_is_refused() {
         (r#"{"type":"object","patternProperties":{}}"#, SchemaError::Unsupported),
         (r#"{"allOf":[{},{}]}"#, SchemaError::Unsupported),
         (r#"{"anyOf":[]}"#, SchemaError::Empty),
+        (r#"{"type":"string","anyOf":[{"type":"integer"},{"type":"string"}]}"#, SchemaError::Unsupported),
+        (r#"{"type":"string","const":1}"#, SchemaError::Empty),
         (r#"{"enum":[]}"#, SchemaError::Empty),
         (r#"{"type":"array","minItems":3,"maxItems":2}"#, SchemaError::Empty),
         (r#"{"type":"array","maxItems":1000000}"#, SchemaError::Large),
@@ -102,6 +111,83 @@ fn what_cant_be_promised_is_refused() {
     for (schema, expected) in table {
         assert_eq!(grammar(schema).map(drop), Err(*expected), "{}", schema.chars().take(80).collect::<String>());
     }
+}
+
+/// With the first, thirty characters of a reply kept the smallest model busy for as long as anybody waited.
+#[test]
+fn what_can_be_read_in_too_many_ways_is_refused() {
+    let of = |x: &str| format!(r##"{{"$defs":{{"x":{x}}},"$ref":"#/$defs/x"}}"##);
+    let x = r##"{"$ref":"#/$defs/x"}"##;
+    let object = |first: &str, required: &str| {
+        format!(r#"{{"type":"object","properties":{{{first}"next":{x}}},"required":[{required}],"additionalProperties":false}}"#)
+    };
+    let list = |more: &str| format!(r#"{{"type":"array","items":{x}{more}}}"#);
+    let either = |a: &str, b: &str| format!(r#"{{"anyOf":[{a},{b}]}}"#);
+    let inner = |levels: usize| {
+        (0..levels).fold(r#"{"type":"null"}"#.to_owned(), |inside, _| {
+            let list = |more: &str| format!(r#"{{"type":"array","items":{inside}{more}}}"#);
+            either(&list(""), &list(r#","maxItems":3"#))
+        })
+    };
+    let names = |count: usize| (0..count).map(|n| format!("\"n{n}\"")).collect::<Vec<_>>().join(",");
+    let texts = |count: usize| {
+        let texts = (0..count).map(|n| format!(r#""n{n}":{{"type":"string","maxLength":512}}"#)).collect::<Vec<_>>().join(",");
+        format!(r#"{{"type":"object","properties":{{{texts}}},"required":[{}]}}"#, names(count))
+    };
+    let (kind_a, kind_b) = (r#""kind":{"const":"a"},"#, r#""kind":{"enum":["b","c"]},"#);
+    let refused = [
+        of(&either(&list(""), &list(r#","maxItems":3"#))),
+        of(&either(&list(""), &format!(r#"{{"type":"array","items":{x},"minItems":1}}"#))),
+        of(&format!(r#"{{"anyOf":[{x},{}]}}"#, list(""))),
+        of(&either(&object("", r#""next""#), &object("", ""))),
+        of(&either(&object(kind_a, r#""next""#), &object(kind_b, r#""next""#))),
+        of(&either(&object(kind_a, r#""kind""#), &object(r#""kind":{"type":"string"},"#, r#""kind""#))),
+        of(&format!(r#"{{"type":"object","properties":{{"next":{x}}},"additionalProperties":{x}}}"#)),
+        inner(11),
+        format!(r#"{{"enum":[{}]}}"#, names(2000)),
+        texts(200),
+    ];
+    for schema in &refused {
+        assert_eq!(grammar(schema).map(drop), Err(SchemaError::Large), "{schema}");
+    }
+    let fine = [
+        of(&either(&list(""), r#"{"type":["null","string"]}"#)),
+        of(&either(&list(""), &object("", ""))),
+        of(&either(&object(kind_a, r#""kind","next""#), &object(kind_b, r#""kind""#))),
+        of(&either(&object("", r#""next""#), r#"{"type":"object","properties":{"value":{}},"required":["value"]}"#)),
+        of(&format!(r#"{{"type":"object","properties":{{"children":{}}}}}"#, list(""))),
+        of(&format!(r#"{{"type":"object","additionalProperties":{x}}}"#)),
+        inner(8),
+        format!(r#"{{"enum":[{}]}}"#, names(1000)),
+        texts(100),
+    ];
+    for schema in &fine {
+        assert!(grammar(schema).is_ok(), "{schema}");
+    }
+}
+
+/// The counting itself ends soon, whatever it is given.
+#[test]
+fn counting_ways_takes_no_time() {
+    let tangled = |kinds: usize, each: usize| {
+        let each = |n: usize| {
+            (1..=each).map(|step| format!(r##"{{"$ref":"#/$defs/k{}"}}"##, (n * 7 + step) % kinds)).collect::<Vec<_>>()
+        };
+        let kind = |n: usize| {
+            format!(
+                r#""k{n}":{{"type":"object","properties":{{"p{n}":{{"anyOf":[{}]}}}},"required":["p{n}"]}}"#,
+                each(n).join(",")
+            )
+        };
+        format!(r##"{{"$defs":{{{}}},"$ref":"#/$defs/k0"}}"##, (0..kinds).map(kind).collect::<Vec<_>>().join(","))
+    };
+    let begun = std::time::Instant::now();
+    for (kinds, each) in [(2, 2), (30, 20), (40, 30), (20, 100), (200, 8)] {
+        let schema = tangled(kinds, each);
+        assert!(schema.len() < 64 * 1024);
+        let _ = grammar(&schema);
+    }
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
 #[test]

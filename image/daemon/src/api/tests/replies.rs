@@ -124,6 +124,35 @@ fn every_field_reaches_the_engine() {
     });
 }
 
+/// Objects are written in the schema's order, so it matters: an answer behind its reasons is another answer.
+#[test]
+fn a_schema_reaches_the_engine_as_it_was_written() {
+    const SCHEMA: &str = r#"{"type": "object", "properties": {"why": {"enum": [1.0, 1e2]}, "answer": {"type": "null"}}, "required": ["why", "answer"]}"#;
+    run(async {
+        let (api, mut mock) = started(engine::Limits::DEFAULT).await;
+        for (path, input) in
+            [("/v1/chat/completions", r#""messages":[{"role":"user","content":"x"}]"#), ("/v1/completions", r#""prompt":"x""#)]
+        {
+            let body = format!(
+                r#"{{"model":"alpha",{input},"response_format":{{"type":"json_schema","json_schema":{{"name":"s","schema":{SCHEMA}}}}}}}"#
+            );
+            let play = async {
+                let order = mock.generate().await;
+                assert_eq!(order.constraint, Constraint::JsonSchema(SCHEMA.to_owned()));
+                mock.done(order.id, b"", Finish::End).await;
+            };
+            let (response, ()) = tokio_join(send(&api, Method::POST, path, body.as_bytes()), play).await;
+            assert_eq!(response.unwrap().status(), 200);
+            let twice = body.replace(r#""name":"s""#, r#""schema":{}"#);
+            let refused = send(&api, Method::POST, path, twice.as_bytes()).await.unwrap();
+            assert_eq!(
+                (refused.status().as_u16(), value(refused).await["error"]["param"].as_str()),
+                (400, Some("response_format"))
+            );
+        }
+    });
+}
+
 #[test]
 fn a_completion() {
     run(async {
@@ -308,5 +337,32 @@ fn two_hundred_at_once_get_their_own() {
             one.await.unwrap();
         }
         engine.abort();
+    });
+}
+
+/// Many megabytes for a few bytes of a request: whoever doesn't take them can't have more made without bound.
+#[test]
+fn replies_that_nobody_takes_are_bounded() {
+    run(async {
+        let (client, mut mock) = silent(engine::Limits::DEFAULT);
+        mock.hello(facts()).await;
+        until(|| matches!(client.state(), State::Ready(_))).await;
+        let measured = MeasuredConfig::parse(CONFIG.into()).unwrap();
+        let api = Api::new(&measured, vec![client], Limits { replies: 250_000, ..Limits::DEFAULT });
+        let mut ask = async |width: usize| {
+            let play = async {
+                let Some(Order::Embed(embed)) = mock.order().await else { panic!("no order") };
+                mock.say(Report::Embedding(Embedding { id: embed.id, vector: vec![0.5; width], tokens: 2 })).await;
+            };
+            tokio_join(post(&api, "/v1/embeddings", &json!({"model": "alpha", "input": "a"})), play).await.0
+        };
+        let held = [ask(30_000).await, ask(30_000).await];
+        assert_eq!(held.each_ref().map(|held| held.status().as_u16()), [200; 2]);
+        assert_eq!(ask(30_000).await.status(), 429);
+        assert_eq!(ask(1000).await.status(), 200, "small ones take no room");
+        // Taken or not: what is gone takes no room.
+        let [taken, _left] = held;
+        assert_eq!(value(taken).await["data"][0]["embedding"][29_999], 0.5);
+        assert_eq!(ask(30_000).await.status(), 200);
     });
 }
