@@ -51,10 +51,12 @@ async function main(client) {
 	assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
 	console.log("streamed in", pieces.length, "chunks, equal");
 
-	const schema = { type: "object", properties: { ok: { type: "boolean" } }, required: ["ok"], additionalProperties: false };
+	// Not in the alphabet's order: a reply keeps the schema's.
+	const flag = { type: "boolean" };
+	const schema = { type: "object", properties: { sure: flag, ok: flag }, required: ["sure", "ok"], additionalProperties: false };
 	const formed = await ask("Answer", { response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } } });
 	const value = JSON.parse(formed.choices[0].message.content);
-	assert.deepEqual([Object.keys(value), typeof value.ok], [["ok"], "boolean"]);
+	assert.deepEqual([Object.keys(value), typeof value.sure, typeof value.ok], [["sure", "ok"], "boolean", "boolean"]);
 	console.log("schema:", value);
 
 	// The SDK asks for base64 unless told otherwise, and turns it into numbers; both forms must say the same.

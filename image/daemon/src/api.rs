@@ -14,6 +14,7 @@ pub mod engine;
 mod error;
 mod fields;
 mod generate;
+mod ordered;
 mod reply;
 mod stream;
 mod text;

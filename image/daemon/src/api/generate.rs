@@ -2,11 +2,11 @@
 
 use sealstone_protocol::{Constraint, Facts, Generate, LogitBias, Prompt, RequestId, Salt, Sampling, limits};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::fields::{self, Fields, wrong};
+use super::ordered::Ordered;
 
 /// What to generate, without what to continue.
 #[derive(Debug)]
@@ -164,27 +164,24 @@ fn json_schema(mut wrapper: Fields, body: &[u8]) -> Result<Constraint, ApiError>
     Ok(Constraint::JsonSchema(text))
 }
 
-/// The schema's own text. Replies keep the order of its properties, and its parsed form has them by name.
+/// The schema without white space. Replies keep the order of its properties, which the body's parsed form doesn't have.
 fn as_written(body: &[u8]) -> Result<String, ApiError> {
     #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow)]
-        response_format: Format<'a>,
+    struct Body {
+        response_format: Format,
     }
     #[derive(Deserialize)]
-    struct Format<'a> {
-        #[serde(borrow)]
-        json_schema: Wrapper<'a>,
+    struct Format {
+        json_schema: Wrapper,
     }
     #[derive(Deserialize)]
-    struct Wrapper<'a> {
-        #[serde(borrow)]
-        schema: &'a RawValue,
+    struct Wrapper {
+        schema: Ordered,
     }
     // These are there, so it fails only if one of them is there twice: then it isn't clear which one is meant.
-    serde_json::from_slice::<Body<'_>>(body)
-        .map(|body| body.response_format.json_schema.schema.get().to_owned())
-        .map_err(|_| ApiError::field("response_format", "invalid_value", "response_format names a member twice"))
+    let body: Body = serde_json::from_slice(body)
+        .map_err(|_| ApiError::field("response_format", "invalid_value", "response_format names a member twice"))?;
+    serde_json::to_string(&body.response_format.json_schema.schema).map_err(|_| ApiError::internal())
 }
 
 fn delivery(fields: &mut Fields) -> Result<Delivery, ApiError> {
