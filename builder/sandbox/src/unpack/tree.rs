@@ -92,22 +92,26 @@ impl Tree {
         let mut here = self.root.try_clone().map_err(|source| UnpackError::Write { name: member.to_owned(), source })?;
         for (depth, component) in path.iter().enumerate() {
             let component = component.as_slice();
+            let refused = |error: Errno| match error {
+                Errno::LOOP | Errno::NOTDIR => {
+                    let at = shown(&path.get(..=depth).unwrap_or(path).join(&b'/'));
+                    UnpackError::NotADirectory { name: member.to_owned(), at }
+                }
+                other => failed(other),
+            };
             here = match openat(&here, component, DIRECTORY, Mode::empty()) {
                 Err(Errno::NOENT) => {
                     match mkdirat(&here, component, EXECUTABLE_MODE) {
+                        // Another writer was faster, with a directory or with something else.
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(error) => return Err(failed(error)),
                     }
-                    let made = openat(&here, component, DIRECTORY, Mode::empty()).map_err(failed)?;
+                    let made = openat(&here, component, DIRECTORY, Mode::empty()).map_err(refused)?;
                     // mkdir's mode is subject to the umask, which belongs to the whole process.
                     fchmod(&made, EXECUTABLE_MODE).map_err(failed)?;
                     made
                 }
-                Err(Errno::LOOP | Errno::NOTDIR) => {
-                    let at = shown(&path.get(..=depth).unwrap_or(path).join(&b'/'));
-                    return Err(UnpackError::NotADirectory { name: member.to_owned(), at });
-                }
-                other => other.map_err(failed)?,
+                other => other.map_err(refused)?,
             };
         }
         Ok(here)
