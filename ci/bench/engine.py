@@ -2,8 +2,9 @@
 
     engine.py MODEL ENGINE FRONT SEALSTONE LLAMA_BENCH BATCHED_BENCH THREADS ROUNDS WORK
 
-Each round measures all of them once, the next in the opposite order; what counts is the median of the rounds' ratios, so that what else the machine does
-meanwhile weighs on both. `-` for the two tools of llama.cpp leaves their part out.
+Each round measures one thing on all sides, seconds apart, the next round in the opposite order; what counts is the median of the rounds' ratios, so that
+what else the machine does meanwhile weighs on both. Beside it stands the interval that holds the true median with at least 95 %, by order statistics:
+where the goal is within it, these rounds don't decide. `-` for the two tools of llama.cpp leaves their part out.
 
 With fewer threads than processors, whatever computes has the first of them, and this program, front and proxy have the others: then nobody who asks takes
 time from who answers, as it is where clients are elsewhere.
@@ -13,6 +14,7 @@ are counted), by another work than llama.cpp's (lengths, batches, threads and co
 """
 import contextlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -31,7 +33,7 @@ PROMPT, REPLY = 512, 128
 # Of the batched comparison: requests, and the tokens of each.
 AT_ONCE, BATCHED_PROMPT, BATCHED_REPLY = 8, 128, 64
 # Of the first token's: small, so that what comes on top of the computing is seen.
-FIRST_PROMPT, FIRSTS = 8, 31
+FIRST_PROMPT, FIRSTS = 8, 101
 dice = random.Random(1)
 processors = sorted(os.sched_getaffinity(0))
 computing, asking = processors[: int(THREADS)], processors[int(THREADS) :]
@@ -137,35 +139,50 @@ def llama(command):
     return objects
 
 
-def prefill_and_decode(side):
-    """Tokens per second of a prompt, and of a reply behind a prompt of one token: llama-bench's pp512 and tg128."""
-    return PROMPT / side.ask(numbers(PROMPT), 1), REPLY / side.ask(numbers(1), REPLY)
+def prefill(side):
+    """Tokens per second of a prompt: llama-bench's pp512."""
+    return PROMPT / side.ask(numbers(PROMPT), 1)
 
 
-def llama_bench():
-    objects = llama([LLAMA_BENCH, "-m", MODEL, "-p", str(PROMPT), "-n", str(REPLY), "-t", THREADS, "-r", "1", "-b", "512", "-ub", "512", "-o", "jsonl"])
-    return tuple(entry["avg_ts"] for entry in objects)
+def decode(side):
+    """Tokens per second of a reply behind a prompt of one token: llama-bench's tg128."""
+    return REPLY / side.ask(numbers(1), REPLY)
+
+
+def llama_bench(prompt, reply):
+    common = ["-m", MODEL, "-t", THREADS, "-r", "1", "-b", "512", "-ub", "512", "-o", "jsonl"]
+    (entry,) = llama([LLAMA_BENCH, "-p", str(prompt), "-n", str(reply), *common])
+    return entry["avg_ts"]
 
 
 def batched_bench():
     context = str(AT_ONCE * (BATCHED_PROMPT + BATCHED_REPLY))
     sizes = ["-npp", str(BATCHED_PROMPT), "-ntg", str(BATCHED_REPLY), "-npl", str(AT_ONCE), "-c", context, "-b", "512", "-ub", "512"]
-    return (llama([BATCHED_BENCH, "-m", MODEL, "-t", THREADS, "-tb", THREADS, "--output-format", "jsonl", *sizes])[0]["speed"],)
+    return llama([BATCHED_BENCH, "-m", MODEL, "-t", THREADS, "-tb", THREADS, "--output-format", "jsonl", *sizes])[0]["speed"]
 
 
 def aggregate(side):
     """Tokens per second of all requests, prompts and replies: llama-batched-bench's S."""
     seconds = side.together([numbers(BATCHED_PROMPT) for _ in range(AT_ONCE)], BATCHED_REPLY)
-    return (AT_ONCE * (BATCHED_PROMPT + BATCHED_REPLY) / seconds,)
+    return AT_ONCE * (BATCHED_PROMPT + BATCHED_REPLY) / seconds
 
 
-def rounds(measures):
+def rounds(measures, count):
     """{name: [results]}, each round in the opposite order of the one before."""
     results = {name: [] for name in measures}
-    for number in range(int(ROUNDS)):
+    for number in range(count):
         for name in list(measures)[:: 1 if number % 2 == 0 else -1]:
             results[name].append(measures[name]())
     return results
+
+
+def interval(values):
+    """What holds the median of the values' distribution with at least 95 %, whatever that distribution is; None if so few values can't say."""
+    values, count = sorted(values), len(values)
+    # The k smallest lie below the median, or more do, unless fewer than k of `count` throws of a coin fall on its side.
+    missed = [2 * sum(math.comb(count, below) for below in range(k)) / 2**count for k in range(count // 2 + 1)]
+    k = max((k for k, chance in enumerate(missed) if chance <= 0.05), default=0)
+    return (values[k - 1], values[-k]) if k else None
 
 
 def compare(title, results, goal, unit="tokens/s"):
@@ -174,16 +191,15 @@ def compare(title, results, goal, unit="tokens/s"):
     met = True
     for name, ours in others:
         ratios = [mine / their for mine, their in zip(ours, theirs)]
-        ratio = statistics.median(ratios)
+        ratio, within = statistics.median(ratios), interval(ratios)
         met = met and ratio >= goal
-        noise = f", from {100 * min(ratios):.0f} to {100 * max(ratios):.0f} %: too noisy to tell" if max(ratios) - min(ratios) > 0.2 else ""
-        shown = f"{statistics.median(ours):9.2f} {unit}, {base} {statistics.median(theirs):9.2f}"
-        print(f"{title:10} {name:7} {shown}: {100 * ratio:6.1f} % (goal {100 * goal:.0f} %) {'met' if ratio >= goal else 'MISSED'}{noise}", flush=True)
+        verdict = "met" if ratio >= goal else "MISSED"
+        if within is None or within[0] < goal <= within[1]:
+            verdict += ", undecided"
+        shown = f"{statistics.median(ours):9.2f} {unit}, {base} {statistics.median(theirs):9.2f}: {100 * ratio:6.1f} %"
+        shown += f" ({100 * within[0]:.1f} to {100 * within[1]:.1f})" if within else " (too few rounds for an interval)"
+        print(f"{title:10} {name:7} {shown}, goal {100 * goal:.0f} %: {verdict}", flush=True)
     return met
-
-
-def pick(results, at):
-    return {name: [values[at] for values in each] for name, each in results.items()}
 
 
 def first_token(direct, daemon):
@@ -193,10 +209,10 @@ def first_token(direct, daemon):
         sides = (direct, daemon) if number % 2 else (daemon, direct)
         seconds = {side: side.ask(numbers(FIRST_PROMPT), 1, stream=True) for side in sides}
         added.append(1000 * (seconds[daemon] - seconds[direct]))
-    low, median, high = statistics.quantiles(added)
-    noise = ", too noisy to tell" if high - low > 3 else ""
-    print(f"first token: {median:.2f} ms more than by the engine's socket (middle half {low:.2f} to {high:.2f}; goal 3 ms) "
-          f"{'met' if median <= 3 else 'MISSED'}{noise}", flush=True)
+    median, within = statistics.median(added), interval(added)
+    verdict = "met" if median <= 3 else "MISSED"
+    undecided = ", undecided" if within[0] <= 3 < within[1] else ""
+    print(f"first token: {median:.2f} ms more than by the engine's socket ({within[0]:.2f} to {within[1]:.2f}), goal 3 ms: {verdict}{undecided}", flush=True)
     return median <= 3
 
 
@@ -214,16 +230,22 @@ def main():
             side.ask(numbers(PROMPT), 4)
         met.append(first_token(direct, daemon))
         sides = {"engine": direct, "daemon": daemon}
+        peers = {"prefill": {}, "decode": {}, "together": {}}
         if LLAMA_BENCH == "-":
             print("SKIPPED bench/engine, comparison with llama-bench: no folder with its source")
-            base, batched = {}, {}
         else:
-            base, batched = {"llama-bench": llama_bench}, {"batched-bench": batched_bench}
-        single = rounds(base | {name: lambda side=side: prefill_and_decode(side) for name, side in sides.items()})
-        together = rounds(batched | {name: lambda side=side: aggregate(side) for name, side in sides.items()})
-        met.append(compare("prefill", pick(single, 0), 0.97))
-        met.append(compare("decode", pick(single, 1), 0.97))
-        met.append(compare(f"{AT_ONCE} at once", pick(together, 0), 0.90))
+            peers["prefill"]["llama-bench"] = lambda: llama_bench(PROMPT, 0)
+            peers["decode"]["llama-bench"] = lambda: llama_bench(0, REPLY)
+            peers["together"]["batched-bench"] = batched_bench
+
+        def measured(what, of, count):
+            return rounds(peers[what] | {name: lambda side=side: of(side) for name, side in sides.items()}, count)
+
+        count = int(ROUNDS)
+        met.append(compare("prefill", measured("prefill", prefill, count), 0.97))
+        met.append(compare("decode", measured("decode", decode, count), 0.97))
+        # Each takes four times as long.
+        met.append(compare(f"{AT_ONCE} at once", measured("together", aggregate, max(6, count // 3)), 0.90))
     finally:
         daemon.end()
         direct.end()
