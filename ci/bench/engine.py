@@ -178,7 +178,7 @@ def rounds(measures, count):
 def interval(values):
     """What holds the median of the values' distribution with at least 95 %, whatever that distribution is; None if so few values can't say."""
     values, count = sorted(values), len(values)
-    # The k smallest lie below the median, or more do, unless fewer than k of `count` throws of a coin fall on its side.
+    # The k-th smallest and the k-th largest have the median between them, unless fewer than k of `count` values fall on one side of it, as coins do.
     missed = [2 * sum(math.comb(count, below) for below in range(k)) / 2**count for k in range(count // 2 + 1)]
     k = max((k for k, chance in enumerate(missed) if chance <= 0.05), default=0)
     return (values[k - 1], values[-k]) if k else None
